@@ -1,0 +1,14 @@
+"""The LSTM unit with its gradients derived by hand, in NumPy.
+
+    tape = manual.forward(params, x, h0, C0)             # tape.h, tape.C, tape.h_T, tape.C_T
+    gradients = manual.backward(tape, dh, dh_T=…, dC_T=…)  # .params, .x, .h0, .C0
+    deltas = manual.deltas(tape, dh)                     # deltas[t][16] is δ16 at step t
+
+`manual.bptt` is the same written to be read, on top of `manual.derivation`; DERIVATION.md explains.
+"""
+
+from manual.bptt import deltas
+from manual.fused import backward, forward
+from manual.unit import Gradients, Params, Tape
+
+__all__ = ["Gradients", "Params", "Tape", "backward", "deltas", "forward"]

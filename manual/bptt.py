@@ -1,0 +1,97 @@
+"""The unit over time, forward and backward, built on the derivation: one step, one line.
+
+This is the twin to read; `manual.fused` is the twin to use. Both have the same signatures and hand
+the same tape to either's backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from manual import door
+from manual.derivation import Edges, Step, step, updates
+from manual.derivation import deltas as step_deltas
+from manual.unit import Array, Gradients, Params, Tape, empty_tape, unchecked
+
+
+def forward(params: Params, x: Array, h0: Array | None = None, C0: Array | None = None) -> Tape:
+    """Run the unit over a batch of sequences, as `manual.forward` does."""
+    return door.forward(run, params, x, h0, C0)
+
+
+def backward(
+    tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None
+) -> Gradients:
+    """Propagate the loss gradient back through time, as `manual.backward` does."""
+    return door.backward(gradients, tape, dh, dh_T, dC_T)
+
+
+def deltas(
+    tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None
+) -> list[Edges]:
+    """The loss gradient on every numbered edge of every step.
+
+    Takes what `manual.backward` takes. Returns one dictionary per step, `{1: δ1, …, 26: δ26}`, its
+    arrays (B, H), or (B, D) for the edges that lead to x (17, 19, 21, 23, 26). The numbers are the
+    source's: see DERIVATION.md and its picture.
+    """
+    return door.backward(all_deltas, tape, dh, dh_T, dC_T)
+
+
+def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
+    """The forward pass, on checked input."""
+    tape = empty_tape(params, x, h0, C0)
+    for t in range(len(x)):
+        s = step(params, x[t], tape.hs[t], tape.Cs[t])
+        tape.f[t], tape.i[t], tape.g[t], tape.o[t] = s.f, s.i, s.g, s.o
+        tape.Cs[t + 1], tape.tanh_C[t], tape.hs[t + 1] = s.C, s.tanh_C, s.h
+    return tape
+
+
+def step_of(tape: Tape, t: int) -> Step:
+    """The values of step t as the derivation names them."""
+    return Step(
+        x=tape.x[t],
+        h_prev=tape.hs[t],
+        C_prev=tape.Cs[t],
+        f=tape.f[t],
+        i=tape.i[t],
+        g=tape.g[t],
+        o=tape.o[t],
+        C=tape.Cs[t + 1],
+        tanh_C=tape.tanh_C[t],
+        h=tape.hs[t + 1],
+    )
+
+
+def steps_back(
+    tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: type[Edges] = dict
+) -> Iterator[tuple[int, Step, Edges]]:
+    """Every step with its edges, from the last to the first; `edges` is the dictionary to hold them."""
+    δ25, δ11 = dh_T, dC_T
+    for t in reversed(range(len(tape.x))):
+        s = step_of(tape, t)
+        δ = step_deltas(tape.params, s, edges({1: dh[t], 2: δ25, 4: δ11}))
+        δ25, δ11 = δ[25], δ[11]
+        yield t, s, δ
+
+
+def all_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> list[Edges]:
+    """The edges of every step, on checked input."""
+    upstream = dh.copy(), dh_T.copy(), dC_T.copy()  # for they become δ1, δ2 and δ4
+    return [δ for _, _, δ in steps_back(tape, *upstream)][::-1]
+
+
+def gradients(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: type[Edges] = dict) -> Gradients:
+    """The backward pass, on checked input."""
+    W, U, b = tape.params.W, tape.params.U, tape.params.b
+    d_params = unchecked(np.zeros_like(W), np.zeros_like(U), np.zeros_like(b))
+    dx, dh0, dC0 = np.empty_like(tape.x), dh_T.copy(), dC_T.copy()
+    for t, s, δ in steps_back(tape, dh, dh_T, dC_T, edges):
+        for name, update in updates(s, δ).items():
+            total = getattr(d_params, name)  # a view
+            total += update  # for every step uses the same weights
+        dx[t], dh0, dC0 = δ[26], δ[25], δ[11]
+    return Gradients(d_params, dx, dh0, dC0)

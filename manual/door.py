@@ -1,0 +1,95 @@
+"""The public doors: each checks its input once, then runs a bare kernel.
+
+A kernel that overflows although its input is finite runs once more in the next wider type, and its
+result is rounded. So the forward pass has no NaN for any finite input, and a gradient is infinite
+only where its value is out of the type's range. (The next wider type of float64 is C's long double,
+which is wider on x86-64 and on 64-bit ARM under Linux.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from manual.checks import checked
+from manual.unit import Array, Params, Tape
+
+Result = TypeVar("Result")
+
+WIDER = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.float64): np.dtype(np.longdouble)}
+
+
+def forward(
+    kernel: Callable[[Params, Array, Array, Array], Tape],
+    params: Params,
+    x: Array,
+    h0: Array | None,
+    C0: Array | None,
+) -> Tape:
+    """Run a forward kernel on checked input; a missing state is zero."""
+    if not isinstance(params, Params):
+        raise TypeError(f"params is of type {type(params).__name__}; expected manual.Params")
+    sizes = {"D": params.input_size, "H": params.hidden_size}
+    x = checked("x", x, ("T", "B", "D"), sizes, params.dtype)
+    zero = np.zeros((sizes["B"], sizes["H"]), params.dtype)
+    h0 = zero if h0 is None else checked("h0", h0, ("B", "H"), sizes, params.dtype)
+    C0 = zero if C0 is None else checked("C0", C0, ("B", "H"), sizes, params.dtype)
+    # NaN in a state stays there, so that the last one tells of all.
+    tape = _in_range(kernel, lambda tape: (tape.h_T, tape.C_T), params, x, h0, C0)
+    return replace(tape, params=params, x=x)
+
+
+def backward(
+    kernel: Callable[[Tape, Array, Array, Array], Result],
+    tape: Tape,
+    dh: Array | None,
+    dh_T: Array | None,
+    dC_T: Array | None,
+) -> Result:
+    """Run a backward kernel on checked input; a missing upstream gradient is zero."""
+    if not isinstance(tape, Tape):
+        raise TypeError(f"tape is of type {type(tape).__name__}; expected the manual.Tape that forward returned")
+    T, B, H = tape.h.shape
+    sizes, dtype = {"T": T, "B": B, "H": H}, tape.params.dtype
+    zero = np.zeros((B, H), dtype)
+    dh = np.broadcast_to(zero, (T, B, H)) if dh is None else checked("dh", dh, ("T", "B", "H"), sizes, dtype)
+    dh_T = zero if dh_T is None else checked("dh_T", dh_T, ("B", "H"), sizes, dtype)
+    dC_T = zero if dC_T is None else checked("dC_T", dC_T, ("B", "H"), sizes, dtype)
+    return _in_range(kernel, lambda result: result, tape, dh, dh_T, dC_T)
+
+
+def _in_range(kernel: Callable[..., Result], telltale: Callable[[Result], object], *inputs: Any) -> Result:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        result = kernel(*inputs)
+        if not _finite(telltale(result)) and _finite(inputs):
+            dtype = inputs[-1].dtype
+            result = _cast(kernel(*_cast(inputs, WIDER[dtype])), dtype)
+    return result
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return bool(np.isfinite(value).all())
+    return all(_finite(part) for part in _parts(value).values())
+
+
+def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.astype(dtype)
+    parts = {key: _cast(part, dtype) for key, part in _parts(value).items()}
+    if isinstance(value, dict):
+        return parts
+    if isinstance(value, list | tuple):
+        return type(value)(parts.values())
+    copy = object.__new__(type(value))  # past the constructor, which takes float32 and float64 only
+    copy.__dict__.update(parts)
+    return copy
+
+
+def _parts(value: Any) -> dict[Any, Any]:
+    if isinstance(value, dict):
+        return value
+    return dict(enumerate(value)) if isinstance(value, list | tuple) else vars(value)
