@@ -1,0 +1,62 @@
+# Needs only make, a POSIX shell and Python >= 3.11 with venv; uses nothing newer than GNU make 3.81, macOS' own.
+# Every path is relative, so that the folder's own path may hold spaces.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: help verify test deep lint check lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo '  ARGS="…" is passed on, as in: make test ARGS="-k fused -x"'
+
+verify: $(STAMP) ## hold the hand derivation against every truth: the main job
+	@$(BIN)/lstm-oracle verify $(ARGS)
+
+test: $(STAMP) ## run the test suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+deep: $(STAMP) ## run the test suite with many more drawn examples
+	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff, the formatter's check, and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+check: ## lint, test and verify: run it before a push
+	@$(MAKE) --no-print-directory lint ARGS=
+	@$(MAKE) --no-print-directory test ARGS=
+	@$(MAKE) --no-print-directory verify ARGS=
+
+lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade: newest versions)
+	@$(require_python)
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && trap 'exit 1' HUP INT TERM && \
+	"$(PYTHON)" -m venv "$$tmp/venv" && "$$tmp/venv/bin/python" -m pip --disable-pip-version-check -qq install 'uv>=0.8' && \
+	UV_CUSTOM_COMPILE_COMMAND='make lock' "$$tmp/venv/bin/uv" pip compile pyproject.toml --quiet $(ARGS) \
+	    --extra oracle --group dev --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-config --output-file requirements.lock
+
+clean: ## remove .venv, caches and build products
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp comes last and goes first: without it an installation was cut short, and starts over.
+$(STAMP): requirements.lock pyproject.toml
+	@$(require_python)
+	@echo 'Installing into .venv from requirements.lock; this takes a minute or two.'
+	@if test -e $@; then rm $@; else "$(PYTHON)" -m venv --clear .venv; fi
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+define require_python
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+    { echo 'error: needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3' >&2; exit 1; }; \
+"$(PYTHON)" -c 'import ensurepip, venv' || \
+    { echo 'error: $(PYTHON) lacks venv or pip; on Debian or Ubuntu: apt install python3-venv' >&2; exit 1; }
+endef
