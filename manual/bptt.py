@@ -21,16 +21,12 @@ def forward(params: Params, x: Array, h0: Array | None = None, C0: Array | None 
     return door.forward(run, params, x, h0, C0)
 
 
-def backward(
-    tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None
-) -> Gradients:
+def backward(tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None) -> Gradients:
     """Propagate the loss gradient back through time, as `manual.backward` does."""
     return door.backward(gradients, tape, dh, dh_T, dC_T)
 
 
-def deltas(
-    tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None
-) -> list[Edges]:
+def deltas(tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None) -> list[Edges]:
     """The loss gradient on every numbered edge of every step.
 
     Takes what `manual.backward` takes. Returns one dictionary per step, `{1: δ1, …, 26: δ26}`, its

@@ -34,8 +34,10 @@ class Step:
 
 
 def sigmoid(z: Array) -> Array:
-    with np.errstate(over="ignore"):  # exp(-z) = inf, far below zero, gives the right 1 / inf = 0
-        return 1 / (1 + np.exp(-z))
+    """1 / (1 + exp(-z))."""
+    with np.errstate(over="ignore"):  # far below zero exp(-z) is inf, and 1 / inf the right 0
+        y: Array = 1 / (1 + np.exp(-z))
+    return y
 
 
 def dsigmoid(y: Array) -> Array:

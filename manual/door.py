@@ -19,7 +19,7 @@ from manual.unit import Array, Params, Tape
 
 Result = TypeVar("Result")
 
-WIDER = {np.dtype(np.float32): np.dtype(np.float64), np.dtype(np.float64): np.dtype(np.longdouble)}
+WIDER: dict[Any, np.dtype[Any]] = {np.dtype("f4"): np.dtype("f8"), np.dtype("f8"): np.dtype(np.longdouble)}
 
 
 def forward(

@@ -34,9 +34,7 @@ def forward(params: Params, x: Array, h0: Array | None = None, C0: Array | None 
     return door.forward(run, params, x, h0, C0)
 
 
-def backward(
-    tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None
-) -> Gradients:
+def backward(tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None) -> Gradients:
     """Propagate the loss gradient back through time.
 
     Args:

@@ -53,9 +53,7 @@ def backward(
     """
     run = complete({**params, "x": x, "h0": h0, "C0": C0, "dh": dh, "dh_T": dh_T, "dC_T": dC_T})
     with full_precision():
-        dp, dx, dh0, dC0 = pull_back(
-            weights(run), run["x"], run["h0"], run["C0"], run["dh"], run["dh_T"], run["dC_T"]
-        )
+        dp, dx, dh0, dC0 = pull_back(weights(run), run["x"], run["h0"], run["C0"], run["dh"], run["dh_T"], run["dC_T"])
         gradients = {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh0, "dC0": dC0}
         return {name: np.asarray(gradient) for name, gradient in gradients.items()}
 

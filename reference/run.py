@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+DType = np.dtype[np.floating[Any]]
 Run = Mapping[str, Array]
 
 GATES = "figo"

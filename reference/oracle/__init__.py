@@ -1,0 +1,1 @@
+"""The judge of LSTMs: draws runs, knows what they should give, and says where another gives it not."""

@@ -1,0 +1,74 @@
+"""The judge: a run's outputs against its truth, block by block, and the narrowest place that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from reference.oracle.truth import BLOCKS, VALUES, Truth
+from reference.run import Array, DType
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one block of one run compares."""
+
+    block: str
+    units: float  # the worst error, in units of rounding
+    tolerance: float  # the units allowed
+    step: int | None  # where the worst error is; None for a block without steps
+
+    @property
+    def ratio(self) -> float:
+        """The error as a multiple of what is allowed."""
+        return self.units / self.tolerance
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is rounding."""
+        return self.units <= self.tolerance
+
+
+def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Finding]:
+    """One finding for each block of the outputs, in units of `dtype`'s rounding."""
+    return [
+        Finding(block, float(np.max(by_step, initial=0)), truth.tolerance, int(np.argmax(by_step)) if timed else None)
+        for block, by_step, timed in _errors(truth, outputs, dtype)
+    ]
+
+
+def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> tuple[str, int | None] | None:
+    """The first block that goes wrong in the order of computation, and its step; None if all is right.
+
+    That is forward the first wrong step, in it the first wrong value; else backward the last wrong
+    step, in it the first wrong edge; else the first wrong gradient.
+    """
+    wrong = [
+        (block, int(step) if timed else None)
+        for block, by_step, timed in _errors(truth, outputs, dtype)
+        for step in np.flatnonzero(by_step > truth.tolerance)
+    ]
+    order = list(BLOCKS)
+
+    def position(place: tuple[str, int | None]) -> tuple[int, int, int]:
+        block, step = place
+        if step is None:
+            return 2, 0, order.index(block)
+        return (0, step, order.index(block)) if block in VALUES else (1, -step, order.index(block))
+
+    return min(wrong, key=position, default=None)
+
+
+def _errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tuple[str, Array, bool]]:
+    """Each block with its worst error at every step, and whether it has steps."""
+    errors = []
+    for block, got in outputs.items():
+        timed = block in BLOCKS and BLOCKS[block][0] == "T" and len(got) > 0
+        if got.shape != truth.blocks[block].shape or got.dtype != dtype:
+            errors.append((block, np.array([np.inf]), False))
+            continue
+        units = truth.units(block, got, dtype)
+        errors.append((block, units.max(axis=(1, 2), initial=0) if timed else units.max(initial=0)[None], timed))
+    return errors

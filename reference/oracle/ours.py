@@ -1,0 +1,48 @@
+"""The hand-written twins, as subjects of the judge."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+from manual import bptt, fused
+from manual.unit import Gradients, Params, Tape
+from reference.oracle.cases import Case
+from reference.run import Array
+
+
+def bptt_blocks(case: Case) -> dict[str, Array]:
+    """All values, edges and gradients by `manual.bptt`."""
+    tape, upstream = forward(bptt, case)
+    deltas = bptt.deltas(tape, **upstream)
+    edges = {f"δ{n}": np.stack([δ[n] for δ in deltas]) for n in range(1, 27)} if deltas else {}
+    return values(tape) | edges | gradients(bptt.backward(tape, **upstream))
+
+
+def fused_blocks(case: Case) -> dict[str, Array]:
+    """All values and gradients by `manual.fused`, and the edges that it holds all steps of."""
+    tape, upstream = forward(fused, case)
+    Δ, _, _ = fused.gate_deltas(tape, upstream["dh"], upstream["dh_T"], upstream["dC_T"])
+    edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=-1), strict=True))
+    result = gradients(fused.backward(tape, **upstream))
+    return values(tape) | edges | {"δ26": result["dx"]} | result
+
+
+def forward(twin: ModuleType, case: Case) -> tuple[Tape, dict[str, Array]]:
+    """A twin's forward pass, and what arrives for its backward pass."""
+    run = case.inputs
+    params = Params.from_gates(**{name: array for name, array in run.items() if name[:2] in ("W_", "U_", "b_")})
+    tape: Tape = twin.forward(params, run["x"], run["h0"], run["C0"])
+    return tape, {name: run[name] for name in ("dh", "dh_T", "dC_T")}
+
+
+def values(tape: Tape) -> dict[str, Array]:
+    """The forward values of every step."""
+    return {name: getattr(tape, name) for name in ("f", "i", "g", "o", "C", "tanh_C", "h", "C_T")}
+
+
+def gradients(found: Gradients) -> dict[str, Array]:
+    """The gradients by their names in a run."""
+    by_gate = {f"d{name}": d for name, d in found.params.gates().items()}
+    return by_gate | {"dx": found.x, "dh0": found.h0, "dC0": found.C0}

@@ -1,0 +1,92 @@
+"""How much error is rounding: the one policy by which the oracle calls two numbers equal.
+
+An error is measured in *units*: multiples of eps · scale, where the scale of a block at step t is
+the size of what enters that step, so that neither a vanished value nor a large step elsewhere sets
+the measure. Every edge of a step is linear in the three gradients that arrive (δ1, δ2, δ4), with
+coefficients of at most 1 but where C_prev multiplies; edges 17 to 26 and the weights' gradients are
+sums of such terms, whose rounding errors add as a random walk does (root of the sum of squares).
+
+What one run does to rounding errors over time is not in the scale. It is measured: a float32
+evaluation by autodiff loses `loss` units on its worst block, and an honest implementation may lose
+`MARGIN` times as much, or `LEAST` units where that is more. Both were found by measuring honest
+implementations: see `make false-alarms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from reference.run import GATES, Array, DType
+
+LEAST = 64.0
+MARGIN = 4.0
+
+
+def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
+    """The scale of every block of a run: (T, 1, 1) where it has steps, else a number.
+
+    Args:
+        inputs: a complete run.
+        truth: its blocks in float64, the edges `δ1` … `δ26` among them.
+    """
+    h_prev, C_prev = (np.concatenate([inputs[f"{s}0"][None], truth[s]])[:-1] for s in "hC")
+    arriving = np.maximum.reduce([largest(truth[δ]) for δ in ("δ1", "δ2", "δ4")])
+    for t in reversed(range(len(arriving) - 1)):  # where δ4 cancels, the error that came with it stays
+        arriving[t] = np.maximum(arriving[t], arriving[t + 1] * np.max(truth["f"][t + 1], initial=0))
+    cell = np.maximum(1, largest(C_prev))
+    gate = arriving * cell
+    to_h, to_x = (gate * root_of_squares(np.hstack([inputs[f"{s}_{k}"] for k in GATES]), 1) for s in "WU")
+    one = np.ones_like(gate)
+
+    scale = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), one) | {"C": cell}
+    scale |= {f"δ{n}": gate for n in range(3, 17)}
+    scale |= {f"δ{n}": to_x for n in (17, 19, 21, 23, 26)} | {f"δ{n}": to_h for n in (18, 20, 22, 24, 25)}
+    scale |= {"δ1": arriving, "δ2": later(to_h, arriving), "δ4": later(gate, arriving)}
+    scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
+    scale["C_T"] = np.max(cell[-1:], initial=1)
+    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev[..., :1])}.items():
+        by_step = gate[:, 0, 0] * np.max(np.sqrt(np.sum(values**2, axis=1)), axis=1, initial=0)
+        scale |= {f"d{factor}_{k}": np.sqrt(np.sum(by_step**2)) for k in GATES}
+    return scale
+
+
+def units(error: Array, scale: Array, dtype: DType) -> Array:
+    """An error in units of rounding; infinite where it is not a number.
+
+    A number below the normal range counts as zero: JAX, among others, flushes it.
+    """
+    info = np.finfo(dtype)
+    with np.errstate(over="ignore"):
+        in_units = np.abs(error) / (float(info.eps) * scale + float(info.tiny))
+    return np.where(np.isfinite(in_units), in_units, np.inf)
+
+
+def tolerance(loss: float) -> float:
+    """How many units of error an honest implementation may have on a run.
+
+    Args:
+        loss: how many units a float32 evaluation by autodiff loses on its worst block.
+    """
+    return max(LEAST, MARGIN * loss)
+
+
+def largest(block: Array) -> Array:
+    """The largest magnitude at every step, (T, 1, 1)."""
+    return np.max(np.abs(block), axis=(1, 2), initial=0, keepdims=True)
+
+
+def root_of_squares(matrix: Array, axis: int) -> float:
+    """The largest Euclidean norm of a row, at least 1."""
+    return float(np.max(np.sqrt(np.sum(matrix.astype(np.float64) ** 2, axis)), initial=1))
+
+
+def later(scale: Array, arriving: Array) -> Array:
+    """What arrives at a step left the one after it, or came from above."""
+    return np.concatenate([np.maximum(scale[1:], arriving[:-1]), arriving[-1:]])
+
+
+def first(scale: Array, arriving: Array) -> Array:
+    """The scale of the first step, or of what passes through where there is none."""
+    return scale[0] if len(scale) else np.max(np.abs(arriving), initial=0)

@@ -1,0 +1,127 @@
+"""The main job: the hand derivation against autodiff, on runs of every shape and regime."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+import numpy as np
+
+from manual import bptt
+from reference.oracle import ours, peers
+from reference.oracle.cases import Case, draw_case
+from reference.oracle.errata import MISPRINTS, Misprint
+from reference.oracle.judge import Finding, judge, narrowest
+from reference.oracle.truth import Truth, evaluate, truths
+from reference.run import Array, DType
+
+Outputs = dict[str, Array]
+
+# Who is judged: from cases of one dtype to the outputs of each, or None for a case that it does not take.
+SUBJECTS: dict[str, Callable[[Sequence[Case]], Sequence[Outputs | None]]] = {
+    "bptt": lambda cases: [ours.bptt_blocks(case) for case in cases],
+    "fused": lambda cases: [ours.fused_blocks(case) for case in cases],
+    "flax": lambda cases: evaluate(peers.flax_blocks, cases, cases[0].dtype),
+    "onnxruntime": lambda cases: [peers.onnxruntime_blocks(case) for case in cases],
+}
+PEERS = {"flax": ("flax",), "onnxruntime": ("onnxruntime", "onnx")}  # the modules that they need
+CHUNK = 256  # cases that are in memory together
+ENOUGH = 20  # runs, among which every misprint must show
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The narrowest place where a subject leaves the truth, on one run."""
+
+    subject: str
+    case: Case
+    block: str
+    step: int | None
+
+
+@dataclass
+class Verdict:
+    """What `verify` found."""
+
+    seed: int
+    worst: dict[tuple[str, str, str], tuple[Finding, Case]] = field(default_factory=dict)  # by subject, dtype, block
+    judged: Counter[str] = field(default_factory=Counter)  # runs, by subject
+    mismatches: list[Mismatch] = field(default_factory=list)
+    refuted: Counter[int] = field(default_factory=Counter)  # runs, by the misprinted edge
+    runs: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """No mismatch, and every misprint shown wrong, as it must be by a judge that is awake."""
+        asleep = self.runs >= ENOUGH and any(not self.refuted[misprint.edge] for misprint in MISPRINTS)
+        return not self.mismatches and not asleep
+
+    @property
+    def narrowest(self) -> Mismatch | None:
+        """The mismatch on the smallest run."""
+        return min(self.mismatches, key=lambda mismatch: np.prod(mismatch.case.sizes), default=None)
+
+
+def verify(
+    seed: int, numbers: Sequence[int], dtypes: Sequence[DType], progress: Callable[[int], None] = lambda runs: None
+) -> Verdict:
+    """Judge both twins, and the installed peers, on the runs with these numbers; `progress` is told how many are done.
+
+    The runs take the dtypes in turn, by their number.
+    """
+    start = time.perf_counter()
+    verdict = Verdict(seed)
+    for some in (numbers[k : k + CHUNK] for k in range(0, len(numbers), CHUNK)):
+        for turn, dtype in enumerate(dtypes):
+            cases = [draw_case(seed, number, dtype) for number in some if number % len(dtypes) == turn]
+            _judge_all(verdict, cases)
+            progress(len(cases))
+    verdict.seconds = time.perf_counter() - start
+    return verdict
+
+
+def installed() -> list[str]:
+    """The peers that can be judged here."""
+    return [peer for peer, modules in PEERS.items() if all(map(find_spec, modules))]
+
+
+def _judge_all(verdict: Verdict, cases: Sequence[Case]) -> None:
+    if not cases:
+        return
+    known = truths(cases)
+    for subject in (name for name in SUBJECTS if name not in PEERS or name in installed()):
+        for case, truth, outputs in zip(cases, known, SUBJECTS[subject](cases), strict=True):
+            if outputs is not None:
+                verdict.judged[subject] += 1
+                _judge_one(verdict, subject, case, truth, outputs)
+    for case, truth in zip(cases, known, strict=True):
+        verdict.runs += 1
+        verdict.refuted.update(misprint.edge for misprint in MISPRINTS if is_refuted(misprint, case, truth))
+
+
+def _judge_one(verdict: Verdict, subject: str, case: Case, truth: Truth, outputs: Outputs) -> None:
+    findings = judge(truth, outputs, case.dtype)
+    for finding in findings:
+        key = subject, case.dtype.name, finding.block
+        if key not in verdict.worst or finding.ratio > verdict.worst[key][0].ratio:
+            verdict.worst[key] = finding, case
+    if place := narrowest(truth, outputs, case.dtype):
+        verdict.mismatches.append(Mismatch(subject, case, *place))
+
+
+def is_refuted(misprint: Misprint, case: Case, truth: Truth) -> bool:
+    """Whether the equation as printed is wrong on this run: its edge is off, or its shapes do not fit."""
+    tape, upstream = ours.forward(bptt, case)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # a misprint explodes, as δ7 · δ4 does
+            δs = [δ[misprint.edge] for _, δ in misprint.steps(tape, **upstream)]
+    except ValueError:  # shapes
+        return True
+    if not δs:
+        return False
+    finding, *_ = judge(truth, {f"δ{misprint.edge}": np.stack(δs[::-1])}, case.dtype)
+    return not finding.ok
