@@ -18,6 +18,7 @@ from manual.checks import FLOATS, checked, checked_size
 Array = npt.NDArray[Any]
 
 GATES = "figo"  # the source's order, and that of the columns of W, U and b
+DIMS = {"W": ("H", "4H"), "U": ("D", "4H"), "b": ("4H",)}
 
 
 class _Gate:
@@ -31,8 +32,11 @@ class _Gate:
         columns: Array = getattr(params, self.stacked)[..., self.position * H : (self.position + 1) * H]
         return columns
 
+    def __set__(self, params: Params, value: Array) -> None:  # what `params.W_f -= …` ends with
+        self.__get__(params, Params)[...] = value
 
-@dataclass(frozen=True, eq=False, repr=False)
+
+@dataclass(eq=False, repr=False)
 class Params:
     """The weights of one LSTM unit, the four gates side by side in the order f, i, g, o.
 
@@ -59,14 +63,20 @@ class Params:
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
-        W = checked("W", self.W, ("H", "4H"), sizes)
+        W = checked("W", self.W, DIMS["W"], sizes)
         H = checked_size("the hidden size H of W", sizes["H"], least=1)
         if sizes["4H"] != 4 * H:
             raise ValueError(f"W has shape {W.shape}; expected (H, 4H), that is ({H}, {4 * H})")
-        U = checked("U", self.U, ("D", "4H"), sizes, W.dtype)
-        b = np.zeros(4 * H, W.dtype) if self.b is None else checked("b", self.b, ("4H",), sizes, W.dtype)
-        for name, array in {"W": W, "U": U, "b": b}.items():
-            object.__setattr__(self, name, array)
+        U = checked("U", self.U, DIMS["U"], sizes, W.dtype)
+        b = np.zeros(4 * H, W.dtype) if self.b is None else checked("b", self.b, DIMS["b"], sizes, W.dtype)
+        self.__dict__.update(W=W, U=U, b=b)
+
+    def __setattr__(self, name: str, value: Array) -> None:
+        old = self.__dict__.get(name)
+        if old is not None and value is not old:  # neither the constructor nor `params.W -= …`
+            sizes = {"D": self.input_size, "H": self.hidden_size, "4H": 4 * self.hidden_size}
+            value = checked(name, value, DIMS[name], sizes, self.dtype)
+        super().__setattr__(name, value)
 
     @classmethod
     def from_gates(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.oracle.truth import BLOCKS, VALUES, Truth
-from reference.run import Array, DType
+from reference.oracle.truth import BLOCKS, DELTAS, VALUES, Truth
+from reference.run import GRADIENTS, Array, DType
+
+Place = tuple[str, int | None]  # a block, and the step if it has steps
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Find
     ]
 
 
-def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> tuple[str, int | None] | None:
+def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place | None:
     """The first block that goes wrong in the order of computation, and its step; None if all is right.
 
     That is forward the first wrong step, in it the first wrong value; else backward the last wrong
@@ -50,13 +52,13 @@ def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> tuple
         for block, by_step, timed in _errors(truth, outputs, dtype)
         for step in np.flatnonzero(by_step > truth.tolerance)
     ]
-    order = list(BLOCKS)
+    order = [*VALUES, "C_T", *DELTAS, *GRADIENTS]
 
-    def position(place: tuple[str, int | None]) -> tuple[int, int, int]:
+    def position(place: Place) -> tuple[int, int, int]:
         block, step = place
-        if step is None:
-            return 2, 0, order.index(block)
-        return (0, step, order.index(block)) if block in VALUES else (1, -step, order.index(block))
+        if block in VALUES:
+            return 0, step or 0, order.index(block)
+        return 1, -step if step is not None else 1, order.index(block)
 
     return min(wrong, key=position, default=None)
 

@@ -1,0 +1,38 @@
+"""Two Hypothesis profiles, chosen by HYPOTHESIS_PROFILE, and the test file that comes first.
+
+    fast   for every run: the same examples each time, in shapes that JAX compiles once
+    deep   for nights: many examples, new ones each time, in free shapes as well
+
+The header of a deep run gives the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import pytest
+from hypothesis import settings
+
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+FIRST = "test_derivation.py"  # it names the line at fault, where a later test could only tell that there is one
+
+settings.register_profile("fast", deadline=None, derandomize=True, max_examples=120)
+settings.register_profile("deep", deadline=None, print_blob=True, max_examples=3000)
+settings.load_profile(PROFILE)
+
+
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its option
+def pytest_configure(config: pytest.Config) -> None:
+    if PROFILE == "deep" and config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(secrets.randbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    seed = config.option.hypothesis_seed
+    repeat = "" if seed is None else f"; to repeat: HYPOTHESIS_PROFILE={PROFILE} pytest --hypothesis-seed={seed}"
+    return f"examples: {PROFILE}{repeat}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != FIRST)
