@@ -1,0 +1,137 @@
+"""DERIVATION.md and its picture against the code and autodiff: every row, every block of code, every number."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import manual
+from manual import bptt, derivation
+from reference.run import WEIGHTS, Array
+from tests.manual.document import FOLDER, PICTURE, TEXT, anchors, code_blocks, rows, section
+from tests.strategies import without_zeros
+from tests.twins import forward, params_of, truth_of, upstream_of
+
+ERRATA = {8: 1, 22: 2, 23: 3}
+ARRIVING = {1, 2, 4}
+VALUES = ("f", "i", "g", "o", "C", "tanh_C", "h")
+RUN = without_zeros((3, 2, 4, 4))  # D = H, or the printed δ23 would not run
+
+
+def true(block: str) -> Array:
+    return truth_of(RUN).blocks[block]
+
+
+def values() -> SimpleNamespace:
+    """The values of all steps, under the derivation's names."""
+    start = {f"{state}_prev": np.stack([RUN.inputs[f"{state}0"], *true(state)[:-1]]) for state in "hC"}
+    return SimpleNamespace(x=RUN.inputs["x"], **start, **{name: true(name) for name in VALUES})
+
+
+def close(got: Array, want: Array) -> None:
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12, strict=True)
+
+
+def test_the_table_has_all_edges_in_order_and_three_errata() -> None:
+    assert list(rows()) == list(range(1, 27))
+    assert {n for n, row in rows().items() if row.arrives} == ARRIVING
+    linked = {n: f"[**erratum {k}**](#erratum-{k})" for n, k in ERRATA.items()}
+    assert {n: row.differs for n, row in rows().items() if row.differs} == linked
+
+
+@pytest.mark.parametrize("n", sorted(set(range(1, 27)) - ARRIVING))
+def test_a_row_as_derived_is_the_line_of_code(n: int) -> None:
+    lines = [line for line in ast.walk(ast.parse(inspect.getsource(derivation.deltas))) if isinstance(line, ast.Assign)]
+    (right_side,) = [ast.unparse(line.value) for line in lines if ast.unparse(line.targets[0]) == f"δ[{n}]"]
+    assert rows()[n].derived == f"`{right_side}`"
+
+
+def test_the_rows_of_what_arrives_are_what_the_code_does() -> None:
+    assert rows()[1].derived == "`dh[t]`"
+    assert rows()[2].derived == "`dh_T` at the last step, else δ25 of step t+1"
+    assert rows()[4].derived == "`dC_T` at the last step, else δ11 of step t+1"
+    upstream = upstream_of(RUN)
+    deltas = manual.deltas(forward(bptt, RUN), **upstream)
+    for t, (δ, arriving) in enumerate(zip(deltas, upstream["dh"], strict=True)):
+        last = δ is deltas[-1]
+        close(δ[1], arriving)
+        close(δ[2], upstream["dh_T"] if last else deltas[t + 1][25])
+        close(δ[4], upstream["dC_T"] if last else deltas[t + 1][11])
+
+
+@pytest.mark.parametrize("n", sorted(set(range(1, 27)) - ARRIVING))
+def test_a_row_as_printed_is_right_but_for_the_three(n: int) -> None:
+    δ = {m: true(f"δ{m}") for m in range(1, 27) if m != n}
+    printed = rows()[n].as_printed(params_of(RUN), values(), δ)
+    if n in ERRATA:
+        assert np.all(np.abs(printed - true(f"δ{n}")) > 1e-3 * np.abs(true(f"δ{n}")))
+    else:
+        close(printed, true(f"δ{n}"))
+
+
+@pytest.mark.parametrize("n", ERRATA)
+def test_an_erratum_has_its_section_and_its_mark_in_the_code(n: int) -> None:
+    row, k = rows()[n], ERRATA[n]
+    derived = row.derived.strip("`").replace(" @ ", " * ")
+    derived = re.sub(r"p\.(\w+)\.T", r"\1ᵀ", re.sub(r"δ\[(\d+)\]", r"δ\1", derived))
+    assert section(f"Erratum {k}").splitlines()[0] == f"Printed {row.printed}, derived `{derived}`."
+    (line,) = [line for line in inspect.getsource(derivation).splitlines() if f"# erratum {k}: " in line]
+    assert line.split()[0] == f"δ[{n}]"
+    assert line.endswith(f"# erratum {k}: printed {row.printed.strip('`')}")
+
+
+def test_the_code_of_the_forward_pass() -> None:
+    forward_pass, _, _ = code_blocks()
+    names = {name: RUN.inputs[name] for name in WEIGHTS} | vars(values())
+    names = {name: value for name, value in names.items() if name not in VALUES}
+    exec(forward_pass, names | {"tanh": np.tanh, "sigmoid": lambda z: (1 + np.tanh(z / 2)) / 2}, found := {})
+    assert set(found) == set(VALUES) - {"tanh_C"}
+    for name, value in found.items():
+        close(value, true(name))
+
+
+def test_the_code_of_the_weight_updates() -> None:
+    _, updates, _ = code_blocks()
+    total = dict.fromkeys(WEIGHTS, 0.0)
+    for t in range(3):
+        s = SimpleNamespace(**{name: value[t] for name, value in vars(values()).items()})
+        for name, update in eval(updates, {"s": s, "δ": {n: true(f"δ{n}")[t] for n in range(1, 27)}}).items():
+            total[name] += update
+    for name in WEIGHTS:
+        close(total[name], true(f"d{name}"))
+
+
+def test_the_code_of_the_way_back_through_time() -> None:
+    _, _, back = code_blocks()
+    tape = forward(bptt, RUN)
+    names = {"T": 3, "p": tape.params, "steps": [bptt.step_of(tape, t) for t in range(3)], "deltas": derivation.deltas}
+    names |= upstream_of(RUN) | {"dx": np.empty((3, 2, 4))}
+    exec(back, names)
+    for name in ("dx", "dh0", "dC0"):
+        close(names[name], true(name))
+
+
+@pytest.mark.parametrize("name", ["dsigmoid", "dtanh"])
+def test_the_derivatives_are_those_of_the_code(name: str) -> None:
+    (formula,) = re.findall(rf"`{name}\(y\) = (.*?)`", TEXT)
+    assert f"    return {formula}\n" in inspect.getsource(getattr(derivation, name))
+
+
+def test_the_picture_has_every_edge_once_and_marks_the_misprints() -> None:
+    svg = {"svg": "http://www.w3.org/2000/svg"}
+    groups = ElementTree.parse(PICTURE).findall(".//svg:g[@class]", svg)
+    marks = {group.get("class"): [text.text for text in group.findall("svg:text", svg)] for group in groups}
+    right, misprinted = marks["edge"], marks["edge misprint"]
+    assert misprinted == [*map(str, ERRATA), "n"]  # and the legend
+    assert sorted(map(int, right + misprinted[:-1])) == list(range(1, 27))
+
+
+def test_the_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((.*?)\)", TEXT):
+        assert target[1:] in anchors() if target.startswith("#") else (FOLDER / target).is_file(), target

@@ -1,0 +1,154 @@
+"""The three misprints, put into the derivation: what goes wrong and what stays right is what DERIVATION.md says."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from manual import bptt, fused
+from manual.derivation import Edges
+from reference.oracle.cases import Case
+from reference.run import GRADIENTS, Array
+from tests.manual.document import rows
+from tests.strategies import without_zeros
+from tests.twins import forward, named, params_of, truth_of, upstream_of
+
+ERRATA = (8, 22, 23)
+O_GATE = {"dW_o", "dU_o", "db_o"}
+OTHER_GATES = {f"d{kind}_{gate}" for kind in "WUb" for gate in "fig"}
+ALL = set(GRADIENTS)
+FAR = 1e6  # units of rounding: no right number is so far off, and no wrong one of these runs so near
+
+
+@cache
+def run(T: int, D: int = 4, H: int = 4, zero: tuple[str, ...] = ()) -> Case:
+    """A run in which no input is zero but those named."""
+    case = without_zeros((T, 3, D, H))
+    case.inputs.update({name: np.zeros_like(case.inputs[name]) for name in zero})
+    return case
+
+
+def gradients(case: Case, n: int) -> dict[str, Array]:
+    """The gradients of a run by the derivation with edge n as printed."""
+    return named(bptt.gradients(forward(bptt, case), *upstream_of(case).values(), edges=printed(case, n)))
+
+
+def deltas(case: Case, n: int) -> list[Edges]:
+    """The edges of a run by the derivation with edge n as printed."""
+    back = bptt.steps_back(forward(bptt, case), *upstream_of(case).values(), edges=printed(case, n))
+    return [δ for _, _, δ in back][::-1]
+
+
+def printed(case: Case, n: int) -> type[Edges]:
+    class Printed(dict[int, Array]):
+        def __setitem__(self, m: int, δ: Array) -> None:
+            super().__setitem__(m, rows()[n].as_printed(params_of(case), None, self) if m == n else δ)
+
+    return Printed
+
+
+def wrong(case: Case, found: dict[str, Array]) -> set[str]:
+    """The blocks that are wrong; each is clearly so, or right to rounding."""
+    truth = truth_of(case)
+    off = {name: np.max(truth.units(name, block, case.dtype)) for name, block in found.items()}
+    assert not [name for name, units in off.items() if truth.tolerance < units < FAR]
+    return {name for name, units in off.items() if units >= FAR}
+
+
+def test_without_a_misprint_all_is_right() -> None:
+    for case in (run(1), run(3), run(3, D=2), run(3, zero=("dC_T",)), run(3, zero=("C0",))):
+        assert wrong(case, named(bptt.backward(forward(bptt, case), **upstream_of(case)))) == set()
+
+
+class TestErratum1:
+    """δ8 = δ7 · δ4, where gradients add."""
+
+    @pytest.mark.parametrize("T", [1, 3])
+    def test_with_dC_T_zero_nothing_reaches_the_gates_but_o(self, T: int) -> None:
+        case = run(T, zero=("dC_T",))
+        found = gradients(case, 8)
+        assert {name for name, block in found.items() if not block.any()} == OTHER_GATES | {"dC0"}
+        for δ in deltas(case, 8):
+            assert {n for n, edge in δ.items() if not edge.any()} == {4, 8, 9, 10, 11, 12, 14, 15, 16, *range(19, 25)}
+
+    def test_with_dC_T_zero_one_step_leaves_the_gradients_of_gate_o_right(self) -> None:
+        case = run(1, zero=("dC_T",))
+        found = gradients(case, 8)
+        assert wrong(case, found) == ALL - O_GATE
+        truth = truth_of(case).blocks
+        np.testing.assert_allclose(found["dx"], truth["δ17"], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found["dh0"], truth["δ18"][0], rtol=0, atol=1e-12)
+
+    def test_with_dC_T_zero_more_steps_leave_only_the_last_step_s_share_in_gate_o_right(self) -> None:
+        case = run(3, zero=("dC_T",))
+        assert wrong(case, gradients(case, 8)) == ALL
+        truth = truth_of(case)
+        off = [np.max(truth.units("δ13", np.stack([δ[13] for δ in deltas(case, 8)]), case.dtype)[t]) for t in range(3)]
+        assert off[0] > FAR
+        assert off[1] > FAR
+        assert off[2] < truth.tolerance
+        for δ in deltas(case, 8):
+            np.testing.assert_array_equal(δ[25], δ[18])
+            assert δ[18].any()
+
+    def test_with_dC_T_nothing_is_zero_and_all_is_wrong_that_was_zero(self) -> None:
+        found = gradients(run(1), 8)
+        assert all(block.any() for block in found.values())
+        assert wrong(run(1), found) == ALL - O_GATE
+        assert wrong(run(3), gradients(run(3), 8)) == ALL
+
+    def test_with_twice_the_loss_it_is_four_times_as_large(self) -> None:
+        once, twice = run(1), without_zeros((1, 3, 4, 4))
+        for name, arriving in upstream_of(once).items():
+            twice.inputs[name] = 2 * arriving
+        np.testing.assert_array_equal(deltas(twice, 8)[0][8], 4 * deltas(once, 8)[0][8])
+
+
+class TestErratum2:
+    """δ22 with δ16, which is of another gate."""
+
+    def test_one_step_shows_it_in_dh0_alone(self) -> None:
+        assert wrong(run(1), gradients(run(1), 22)) == {"dh0"}
+
+    def test_more_steps_show_it_everywhere_but_in_the_last_dx(self) -> None:
+        found = gradients(run(3), 22)
+        assert wrong(run(3), found) == ALL
+        off = truth_of(run(3)).units("dx", found["dx"], run(3).dtype).max(axis=(1, 2))
+        assert np.all(off[:2] > FAR)
+        assert off[2] < truth_of(run(3)).tolerance
+
+
+class TestErratum3:
+    """δ23 with W_f, where the edge leads to U_f."""
+
+    @pytest.mark.parametrize("T", [1, 3])
+    def test_dx_is_wrong_at_every_step_and_nothing_else(self, T: int) -> None:
+        found = gradients(run(T), 23)
+        assert wrong(run(T), found) == {"dx"}
+        off = truth_of(run(T)).units("dx", found["dx"], run(T).dtype).max(axis=(1, 2))
+        assert np.all(off > FAR)
+
+    def test_from_C0_zero_the_first_step_hides_it(self) -> None:
+        case = run(3, zero=("C0",))
+        off = truth_of(case).units("dx", gradients(case, 23)["dx"], case.dtype).max(axis=(1, 2))
+        assert off[0] < truth_of(case).tolerance
+        assert np.all(off[1:] > FAR)
+
+    @pytest.mark.parametrize("D", [2, 5])
+    def test_it_does_not_run_where_D_and_H_differ(self, D: int) -> None:
+        with pytest.raises(ValueError, match="broadcast"):
+            gradients(run(3, D=D), 23)
+
+    def test_it_runs_where_a_single_unit_is_stretched(self) -> None:
+        case = run(3, D=4, H=1)
+        assert wrong(case, gradients(case, 23)) == {"dx"}
+
+
+@pytest.mark.parametrize("n", ERRATA)
+def test_neither_twin_has_it(n: int) -> None:
+    for twin in (bptt, fused):
+        right = named(twin.backward(forward(twin, run(3)), **upstream_of(run(3))))
+        printed = gradients(run(3), n)
+        assert any(np.max(np.abs(right[name] - printed[name])) > 1e-3 for name in GRADIENTS)

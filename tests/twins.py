@@ -1,0 +1,83 @@
+"""How a test hands a run to either hand-written twin, asks autodiff, and compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from types import ModuleType
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from manual import Gradients, Params, Tape, bptt, fused
+from reference.oracle import truth
+from reference.oracle.cases import Case
+from reference.run import WEIGHTS, Array
+
+EXACT = 1e-11  # a bound on errors in float64 that is none of the tolerance's making
+TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
+
+
+def params_of(run: Case) -> Params:
+    return Params.from_gates(**{name: run.inputs[name] for name in WEIGHTS})
+
+
+def upstream_of(run: Case) -> dict[str, Array]:
+    return {name: run.inputs[name] for name in ("dh", "dh_T", "dC_T")}
+
+
+def forward(twin: ModuleType, run: Case) -> Tape:
+    return twin.forward(params_of(run), run.inputs["x"], run.inputs["h0"], run.inputs["C0"])
+
+
+def backward(twin: ModuleType, run: Case) -> dict[str, Array]:
+    return named(twin.backward(forward(twin, run), **upstream_of(run)))
+
+
+def named(gradients: Gradients) -> dict[str, Array]:
+    by_gate = {f"d{name}": gradient for name, gradient in gradients.params.gates().items()}
+    return by_gate | {"dx": gradients.x, "dh0": gradients.h0, "dC0": gradients.C0}
+
+
+def truth_of(run: Case) -> truth.Truth:
+    """What autodiff says of a run, evaluated alone and kept for the other twin."""
+    key = (run.sizes, run.dtype, *(array.tobytes() for array in run.inputs.values()))
+    if key not in _truths:
+        if len(_truths) >= 500:
+            _truths.clear()
+        with mock.patch.object(truth, "evaluate", partial(truth.evaluate, lanes=1)):
+            _truths[key] = truth.truths([run])[0]
+    return _truths[key]
+
+
+def judge(run: Case, blocks: Mapping[str, Array]) -> None:
+    """Hold blocks against the truth: to rounding by the oracle's tolerance, in float64 to EXACT as well."""
+    true = truth_of(run)
+    for name, got in blocks.items():
+        want, scale = true.blocks[name], true.scales[name]
+        assert got.shape == want.shape, f"{name} has shape {got.shape}, not {want.shape}"
+        assert got.dtype == run.dtype, f"{name} is {got.dtype}, not {run.dtype}"
+        worst = np.max(true.units(name, got, run.dtype), initial=0)
+        assert worst <= true.tolerance, f"{name} is {worst:.3g} units off, and {true.tolerance:.3g} are allowed"
+        if run.dtype == np.float64:
+            assert np.all(np.abs(got - want) <= EXACT * np.maximum(1, scale)), f"{name} is off by more than {EXACT}"
+
+
+def agree(got: Mapping[str, Array], want: Mapping[str, Array], size: float = 1) -> None:
+    """Hold blocks against others that have to equal them to rounding; their terms are of this size."""
+    assert set(got) == set(want)
+    for name, block in want.items():
+        assert got[name].shape == block.shape, f"{name} has shape {got[name].shape}, not {block.shape}"
+        assert got[name].dtype == block.dtype, f"{name} is {got[name].dtype}, not {block.dtype}"
+        allowed = 1e4 * np.finfo(block.dtype).eps * np.max(np.abs(block), initial=size)
+        assert np.all(np.abs(got[name] - block) <= allowed), f"{name} is off by more than {allowed:.2g}"
+
+
+def same_bits(got: Mapping[str, Array], want: Mapping[str, Array]) -> bool:
+    """Whether blocks are the same to the last bit."""
+    one, other = ({name: (a.shape, a.dtype, a.tobytes()) for name, a in blocks.items()} for blocks in (got, want))
+    return one == other
+
+
+_truths: dict[tuple[object, ...], truth.Truth] = {}
