@@ -8,10 +8,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help verify test deep lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms lint check lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo '  ARGS="…" is passed on, as in: make test ARGS="-k fused -x"'
 
 verify: $(STAMP) ## hold the hand derivation against every truth: the main job
@@ -22,6 +22,14 @@ test: $(STAMP) ## run the test suite
 
 deep: $(STAMP) ## run the test suite with many more drawn examples
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
+
+accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
+	@$(PIP) install $$($(BIN)/python -c 'import tomllib; \
+	    print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["plots"])')
+	@$(BIN)/python tests/accuracy $(ARGS)
+
+false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
+	@$(BIN)/python tests/policy $(ARGS)
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

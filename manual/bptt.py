@@ -6,7 +6,7 @@ the same tape to either's backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -63,9 +63,9 @@ def step_of(tape: Tape, t: int) -> Step:
 
 
 def steps_back(
-    tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: type[Edges] = dict
+    tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: Callable[[Edges], Edges] = dict
 ) -> Iterator[tuple[int, Step, Edges]]:
-    """Every step with its edges, from the last to the first; `edges` is the dictionary to hold them."""
+    """Every step with its edges, from the last to the first; `edges` makes the dictionary to hold them."""
     δ25, δ11 = dh_T, dC_T
     for t in reversed(range(len(tape.x))):
         s = step_of(tape, t)
@@ -80,7 +80,7 @@ def all_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> list[Edges]:
     return [δ for _, _, δ in steps_back(tape, *upstream)][::-1]
 
 
-def gradients(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: type[Edges] = dict) -> Gradients:
+def gradients(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: Callable[[Edges], Edges] = dict) -> Gradients:
     """The backward pass, on checked input."""
     W, U, b = tape.params.W, tape.params.U, tape.params.b
     d_params = unchecked(np.zeros_like(W), np.zeros_like(U), np.zeros_like(b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +19,7 @@ from reference.oracle.cases import Case
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.judge import Finding
 from reference.oracle.truth import DELTAS, VALUES
-from reference.oracle.verify import PEERS, SUBJECTS, Mismatch, Verdict, installed
+from reference.oracle.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verdict, installed
 from reference.run import OUTPUTS
 
 TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX Rt"}
@@ -47,6 +48,7 @@ def show(verdict: Verdict) -> None:
     console.print("Worst error, in units of rounding (eps · scale), and the run that it comes from:\n")
     console.print(tables)
     console.print(misprints(verdict))
+    console.print(certified(verdict))
     console.print(conclusion(verdict))
 
 
@@ -87,6 +89,21 @@ def misprints(verdict: Verdict) -> Table:
     return table
 
 
+def certified(verdict: Verdict) -> Text:
+    """How many numbers are proven right beyond floating point, and to how many digits."""
+    if verdict.certificates is None:
+        return Text(f"\nNot certified to {DIGITS} digits: python-flint is not installed.")
+    if wrong := [certificate.mismatch for certificate in verdict.certificates if certificate.mismatch]:
+        return Text(f"\nNot certified: {wrong[0]}", style="bold red")
+    alone = sum(c.entries for c in verdict.certificates if c.directions == c.entries)
+    entries = sum(c.entries for c in verdict.certificates)
+    digits = math.floor(min(c.digits for c in verdict.certificates))
+    return Text(
+        f"\nCertified in ball arithmetic: {entries} gradients and edges, {alone} of them one by one "
+        f"and the others along random directions, to {digits} digits."
+    )
+
+
 def conclusion(verdict: Verdict) -> Text:
     """What was judged, and the word that sums it up."""
     judged = ", ".join(f"{TITLES[name]} {verdict.judged[name]}" for name in SUBJECTS if verdict.judged[name])
@@ -97,6 +114,8 @@ def conclusion(verdict: Verdict) -> Text:
     lines.append("MISMATCH", style="bold red")
     if mismatch := verdict.narrowest:
         lines.append(f" {place(mismatch)}\nRepeat with: {repeat(verdict, mismatch)}")
+    elif any(certificate.mismatch for certificate in verdict.certificates or []):
+        lines.append(" in ball arithmetic: what is derived is not the derivative")
     else:
         lines.append(" a misprint was refuted on no run: the judge does not see")
     return lines
@@ -122,6 +141,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         for (subject, dtype, block), (finding, case) in verdict.worst.items()
     ]
     mismatch = verdict.narrowest
+    balls = [] if verdict.certificates is None else ["python-flint"]
     return {
         "ok": verdict.ok,
         "blocks": blocks,
@@ -131,11 +151,13 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
             {"edge": misprint.edge, "printed": misprint.printed, "refuted": verdict.refuted[misprint.edge]}
             for misprint in MISPRINTS
         ],
+        "certified": verdict.certificates
+        and [asdict(c) | {"ok": c.ok, "digits": finite(c.digits)} for c in verdict.certificates],
         "runs": verdict.runs,
         "judged": dict(verdict.judged),
         "seed": verdict.seed,
         "seconds": round(verdict.seconds, 1),
-        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *installed())},
+        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *balls, *installed())},
     }
 
 

@@ -5,11 +5,14 @@ the size of what enters that step, so that neither a vanished value nor a large 
 the measure. Every edge of a step is linear in the three gradients that arrive (δ1, δ2, δ4), with
 coefficients of at most 1 but where C_prev multiplies; edges 17 to 26 and the weights' gradients are
 sums of such terms, whose rounding errors add as a random walk does (root of the sum of squares).
+A sigmoid may be off by eps however small it is, for (1 + tanh(z/2)) / 2 is an honest way to compute
+it; and then so may h. Where f or h is a factor of a scale it counts as `SMALLEST` at least.
 
 What one run does to rounding errors over time is not in the scale. It is measured: a float32
 evaluation by autodiff loses `loss` units on its worst block, and an honest implementation may lose
-`MARGIN` times as much, or `LEAST` units where that is more. Both were found by measuring honest
-implementations: see `make false-alarms`.
+`MARGIN` times as much; or a unit at every step, for what hardly changes from step to step is rounded
+the same way at each; or `LEAST` units, whatever is most. `make false-alarms` measures these constants
+on honest and on wrong implementations.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from reference.run import GATES, Array, DType
 
 LEAST = 64.0
 MARGIN = 4.0
+SMALLEST = 1 / 16
 
 
 def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
@@ -34,7 +38,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
     h_prev, C_prev = (np.concatenate([inputs[f"{s}0"][None], truth[s]])[:-1] for s in "hC")
     arriving = np.maximum.reduce([largest(truth[δ]) for δ in ("δ1", "δ2", "δ4")])
     for t in reversed(range(len(arriving) - 1)):  # where δ4 cancels, the error that came with it stays
-        arriving[t] = np.maximum(arriving[t], arriving[t + 1] * np.max(truth["f"][t + 1], initial=0))
+        arriving[t] = np.maximum(arriving[t], arriving[t + 1] * np.max(truth["f"][t + 1], initial=SMALLEST))
     cell = np.maximum(1, largest(C_prev))
     gate = arriving * cell
     to_h, to_x = (gate * root_of_squares(np.hstack([inputs[f"{s}_{k}"] for k in GATES]), 1) for s in "WU")
@@ -46,6 +50,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
     scale |= {"δ1": arriving, "δ2": later(to_h, arriving), "δ4": later(gate, arriving)}
     scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
     scale["C_T"] = np.max(cell[-1:], initial=1)
+    h_prev = np.maximum(np.abs(h_prev), SMALLEST)
     for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev[..., :1])}.items():
         by_step = gate[:, 0, 0] * np.max(np.sqrt(np.sum(values**2, axis=1)), axis=1, initial=0)
         scale |= {f"d{factor}_{k}": np.sqrt(np.sum(by_step**2)) for k in GATES}
@@ -63,13 +68,14 @@ def units(error: Array, scale: Array, dtype: DType) -> Array:
     return np.where(np.isfinite(in_units), in_units, np.inf)
 
 
-def tolerance(loss: float) -> float:
+def tolerance(loss: float, steps: int) -> float:
     """How many units of error an honest implementation may have on a run.
 
     Args:
         loss: how many units a float32 evaluation by autodiff loses on its worst block.
+        steps: T.
     """
-    return max(LEAST, MARGIN * loss)
+    return max(LEAST, steps, MARGIN * loss)
 
 
 def largest(block: Array) -> Array:

@@ -44,7 +44,7 @@ class Truth:
     @property
     def tolerance(self) -> float:
         """How many units an honest implementation may lose on this run."""
-        return tolerance.tolerance(self.loss)
+        return tolerance.tolerance(self.loss, steps=len(self.blocks["h"]))
 
 
 def truths(cases: Sequence[Case]) -> list[Truth]:

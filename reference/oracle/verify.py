@@ -1,4 +1,4 @@
-"""The main job: the hand derivation against autodiff, on runs of every shape and regime."""
+"""The main job: the hand derivation against autodiff, on runs of every shape and regime, and against balls."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from manual import bptt
 from reference.oracle import ours, peers
-from reference.oracle.cases import Case, draw_case
+from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
 from reference.oracle.judge import Finding, judge, narrowest
 from reference.oracle.truth import Truth, evaluate, truths
 from reference.run import Array, DType
+
+if TYPE_CHECKING:  # needs python-flint
+    from reference.certified import Certificate
 
 Outputs = dict[str, Array]
 
@@ -30,6 +34,9 @@ SUBJECTS: dict[str, Callable[[Sequence[Case]], Sequence[Outputs | None]]] = {
 PEERS = {"flax": ("flax",), "onnxruntime": ("onnxruntime", "onnx")}  # the modules that they need
 CHUNK = 256  # cases that are in memory together
 ENOUGH = 20  # runs, among which every misprint must show
+# The runs that are certified: a small one entry by entry, a long one along a direction through everything.
+CERTIFIED: dict[Sizes, Literal["entry", "all"]] = {(3, 2, 1, 4): "entry", (50, 2, 3, 4): "all"}
+DIGITS = 50
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,16 @@ class Verdict:
     judged: Counter[str] = field(default_factory=Counter)  # runs, by subject
     mismatches: list[Mismatch] = field(default_factory=list)
     refuted: Counter[int] = field(default_factory=Counter)  # runs, by the misprinted edge
+    certificates: list[Certificate] | None = None  # None without python-flint
     runs: int = 0
     seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
-        """No mismatch, and every misprint shown wrong, as it must be by a judge that is awake."""
+        """No mismatch, all digits certain, and every misprint shown wrong, as it must be by a judge that is awake."""
+        certain = all(certificate.ok for certificate in self.certificates or [])
         asleep = self.runs >= ENOUGH and any(not self.refuted[misprint.edge] for misprint in MISPRINTS)
-        return not self.mismatches and not asleep
+        return not self.mismatches and certain and not asleep
 
     @property
     def narrowest(self) -> Mismatch | None:
@@ -80,6 +89,7 @@ def verify(
             cases = [draw_case(seed, number, dtype) for number in some if number % len(dtypes) == turn]
             _judge_all(verdict, cases)
             progress(len(cases))
+    verdict.certificates = certificates(seed)
     verdict.seconds = time.perf_counter() - start
     return verdict
 
@@ -87,6 +97,17 @@ def verify(
 def installed() -> list[str]:
     """The peers that can be judged here."""
     return [peer for peer, modules in PEERS.items() if all(map(find_spec, modules))]
+
+
+def certificates(seed: int) -> list[Certificate] | None:
+    """How far the derivation is proven to agree with the derivative of the loss; None without python-flint."""
+    if not find_spec("flint"):
+        return None
+    from reference.certified import certify
+
+    rng = np.random.default_rng(seed)
+    runs = [draw_inputs(rng, sizes, "ordinary", np.dtype(np.float64)) for sizes in CERTIFIED]
+    return [certify(run, DIGITS, by, seed) for run, by in zip(runs, CERTIFIED.values(), strict=True)]
 
 
 def _judge_all(verdict: Verdict, cases: Sequence[Case]) -> None:

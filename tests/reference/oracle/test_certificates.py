@@ -1,0 +1,61 @@
+"""`lstm-oracle verify` certifies too, says so, and turns red when what is derived is off by 1e-40."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+from flint import arb
+
+from reference import certified
+from reference.oracle import verify
+from reference.oracle.cli import main
+
+
+class Altered(dict):
+    """Edges with 1e-40 added to one entry of δ8."""
+
+    def __setitem__(self, n, δ):
+        if n == 8:
+            δ = δ.copy()
+            δ.flat[0] += arb("1e-40")
+        super().__setitem__(n, δ)
+
+
+@pytest.fixture
+def certify_alone(monkeypatch):
+    """Judges no runs, which takes seconds."""
+    monkeypatch.setattr(verify, "_judge_all", lambda *arguments: None)
+
+
+@pytest.mark.usefixtures("certify_alone")
+@pytest.mark.parametrize("seed", [0, 7])
+def test_verify_says_how_many_entries_to_how_many_digits(seed, capsys):
+    assert main(["verify", "--runs=2", f"--seed={seed}"]) == 0
+    assert "10996 gradients and edges, 652 of them one by one" in capsys.readouterr().out
+    assert main(["verify", "--runs=2", f"--seed={seed}", "--json"]) == 0
+    small, long = json.loads(capsys.readouterr().out)["certified"]
+    assert small["ok"] is long["ok"] is True
+    assert min(small["digits"], long["digits"]) >= 50
+    assert (small["entries"], long["entries"]) == (652, 10344)
+
+
+@pytest.mark.usefixtures("certify_alone")
+def test_an_alteration_by_1e_40_turns_verify_red(monkeypatch, capsys):
+    monkeypatch.setattr(certified, "certify", partial(certified.certify, edges=Altered))
+    assert main(["verify", "--runs=2"]) == 1
+    out = capsys.readouterr().out
+    assert "Not certified: δ8[2, 0, 0] is " in out
+    assert "MISMATCH in ball arithmetic" in out
+    assert main(["verify", "--runs=2", "--json"]) == 1
+    assert [certificate["ok"] for certificate in json.loads(capsys.readouterr().out)["certified"]] == [False, False]
+
+
+@pytest.mark.usefixtures("certify_alone")
+def test_without_python_flint_verify_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(verify, "find_spec", lambda module: None if module == "flint" else object())
+    assert main(["verify", "--runs=2"]) == 0
+    assert "Not certified to 50 digits: python-flint is not installed." in capsys.readouterr().out
+    assert main(["verify", "--runs=2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["certified"] is None
