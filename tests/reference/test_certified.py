@@ -12,6 +12,7 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manual import fused
 from reference.certified import Rounding, ball, certify, derived, enclosed, rounded
 from reference.oracle.cases import REGIMES, Case, draw_inputs
 from reference.oracle.ours import bptt_blocks
@@ -74,6 +75,25 @@ def test_a_run_is_certified_block_by_block():
     certificate = certify(drawn((7, 2, 3, 4)), by="block")
     assert certificate.ok, certificate.mismatch
     assert certificate.directions == 12 + 3 + 26
+
+
+@pytest.mark.parametrize("by", ["entry", "all"])
+def test_the_fast_twin_is_certified_too(by):
+    certificate = certify(drawn((4, 2, 3, 1)), by=by, twin=fused)
+    assert certificate.ok, certificate.mismatch
+    assert certificate.digits >= 50
+
+
+def test_the_fast_twin_is_refuted_too(monkeypatch):
+    right = fused.gradients
+
+    def altered(*arguments):
+        found = right(*arguments)
+        found.x.flat[0] += arb("1e-40")
+        return found
+
+    monkeypatch.setattr(fused, "gradients", altered)
+    assert certify(drawn((3, 2, 1, 2)), twin=fused).mismatch.startswith("x[0, 0, 0] is ")
 
 
 def test_more_digits_take_more_bits():
