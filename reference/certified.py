@@ -230,4 +230,5 @@ def _digits(a: arb, b: arb) -> float:
     apart, size = abs(a - b).upper(), max(abs(a).lower(), abs(b).lower())
     if apart == 0:
         return math.inf
-    return float((size / apart).log_base(10).mid()) if size > 0 else -math.inf
+    certain = size > 0 and apart.is_finite()  # a ball may hold all numbers, or none
+    return float((size / apart).log_base(10).mid()) if certain else -math.inf
