@@ -2,6 +2,7 @@
 
 `manual.derivation` itself runs here on balls (`flint.arb`): numbers with a bound on their error that
 holds in spite of all rounding. Each of its results encloses the exact value of the derived formula.
+`manual.fused`, the same formulas regrouped, runs on balls just so.
 `reference.series` encloses the exact derivative of the loss, by a forward pass alone. `certify` has
 the two agree to 50 digits and more, every gradient and all 26 edges of every step.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -46,11 +48,12 @@ ball = np.frompyfunc(lambda number: arb(float(number)), 1, 1)
 class Certificate:
     """How far the derivation and the derivative of the loss are proven to agree."""
 
+    twin: str
     entries: int  # of gradients and edges that were compared, alone or in a direction
     directions: int
     digits: float  # the decimal digits, relative to the value, that every comparison agrees to
     bits: int  # of the balls
-    mismatch: str | None  # what is proven to differ, or could not be enclosed
+    mismatch: str | None  # what is proven to differ
 
     @property
     def ok(self) -> bool:
@@ -59,7 +62,12 @@ class Certificate:
 
 
 def certify(
-    run: Mapping[str, Any], digits: float = 50, by: By = "entry", seed: int = 0, edges: EdgesOf = dict
+    run: Mapping[str, Any],
+    digits: float = 50,
+    by: By = "entry",
+    seed: int = 0,
+    edges: EdgesOf = dict,
+    twin: ModuleType = bptt,
 ) -> Certificate:
     """Hold the derivation against the derivative of the loss, to this many decimal digits.
 
@@ -67,14 +75,22 @@ def certify(
         run: the inputs of a run.
         by: "entry", every entry of every block alone; "block", each block along a random direction;
             "all", one random direction through all blocks at once.
+        seed: draws the directions.
         edges: as in `manual.bptt.gradients`.
+        twin: `manual.bptt`, or `manual.fused`, of which the gradients are certified.
+
+    Raises:
+        ArithmeticError: a value cannot be enclosed to so many digits.
     """
-    inputs = complete(run)
-    return _refined(inputs, lambda balls, bits: _compare(balls, bits, digits, by, seed, edges))
+
+    def compared(balls: Balls, bits: int) -> Certificate | None:
+        return _compare(balls, derived(balls, edges, twin), twin, bits, digits, by, seed)
+
+    return _refined(complete(run), compared)
 
 
-def derived(inputs: Balls, edges: EdgesOf = dict) -> dict[str, Array]:
-    """Every value, edge and gradient of a run of balls by `manual.derivation`, named as the oracle's blocks."""
+def derived(inputs: Balls, edges: EdgesOf = dict, twin: ModuleType = bptt) -> dict[str, Array]:
+    """All values and gradients of a run of balls by a twin, and `manual.bptt`'s edges; named as the oracle's blocks."""
     kept: list[Edges] = []
 
     def keep(arriving: Edges) -> Edges:
@@ -82,8 +98,9 @@ def derived(inputs: Balls, edges: EdgesOf = dict) -> dict[str, Array]:
         return kept[-1]
 
     params = unchecked(*(np.concatenate([inputs[f"{kind}_{k}"] for k in GATES], axis=-1) for kind in "WUb"))
-    tape = bptt.run(params, inputs["x"], inputs["h0"], inputs["C0"])
-    found = bptt.gradients(tape, inputs["dh"], inputs["dh_T"], inputs["dC_T"], edges=keep)
+    tape = twin.run(params, inputs["x"], inputs["h0"], inputs["C0"])
+    upstream = inputs["dh"], inputs["dh_T"], inputs["dC_T"]
+    found = bptt.gradients(tape, *upstream, edges=keep) if twin is bptt else twin.gradients(tape, *upstream)
     blocks = {name: getattr(tape, name) for name in ("f", "i", "g", "o", "C", "tanh_C", "h", "C_T")}
     if kept:
         blocks |= {f"δ{n}": np.stack([δ[n] for δ in reversed(kept)]) for n in sorted(kept[0])}
@@ -98,7 +115,7 @@ def enclosed(run: Mapping[str, Any], digits: float = 50) -> dict[str, Array]:
         blocks = derived(inputs)
         numbers = (arb(number) for block in blocks.values() for number in block.flat)
         enough = all(number.rel_accuracy_bits() > digits * math.log2(10) for number in numbers)
-        return blocks if enough or bits >= MOST_BITS else None
+        return blocks if enough else None
 
     return _refined(complete(run), certain)
 
@@ -167,24 +184,26 @@ def _refined(inputs: Mapping[str, Array], attempt: Callable[[Balls, int], Result
     raise ArithmeticError(f"balls of {MOST_BITS} bits are still too wide: a value that is zero, but not in every term?")
 
 
-def _compare(balls: Balls, bits: int, digits: float, by: By, seed: int, edges: EdgesOf) -> Certificate | None:
+def _compare(
+    balls: Balls, blocks: Balls, twin: ModuleType, bits: int, digits: float, by: By, seed: int
+) -> Certificate | None:
     """The certificate at one precision; None if it has too few digits."""
-    blocks = derived(balls, edges)
-    moves = {name: blocks[name] for name in blocks if name[0] == "δ"}
-    moves |= {name: blocks[f"d{name}"] for name in (*WEIGHTS, "x", "h0", "C0")}
+    name = twin.__name__.removeprefix("manual.")
+    moves = {block: blocks[block] for block in blocks if block[0] == "δ"}
+    moves |= {block: blocks[f"d{block}"] for block in (*WEIGHTS, "x", "h0", "C0")}
     agreed, entries, count = math.inf, 0, 0
     for place, direction in directions(moves, by, np.random.default_rng(seed)):
-        along = sum((np.sum(moves[name] * v) for name, v in direction.items()), arb(0))
+        along = sum((np.sum(moves[block] * v) for block, v in direction.items()), arb(0))
         _, derivative = loss(balls, direction)
         if not along.overlaps(derivative):
             apart = f"{place} is {along.str(60)} as derived, {derivative.str(60)} by series"
-            return Certificate(entries, count, _digits(along, derivative), bits, apart)
+            return Certificate(name, entries, count, _digits(along, derivative), bits, apart)
         agreed = min(agreed, _digits(along, derivative))
         if agreed < digits:
             return None
         entries += int(sum(np.count_nonzero(v) for v in direction.values()))
         count += 1
-    return Certificate(entries, count, agreed, bits, None)
+    return Certificate(name, entries, count, agreed, bits, None)
 
 
 def directions(moves: Balls, by: By, rng: np.random.Generator) -> Iterator[tuple[str, Balls]]:
@@ -211,4 +230,5 @@ def _digits(a: arb, b: arb) -> float:
     apart, size = abs(a - b).upper(), max(abs(a).lower(), abs(b).lower())
     if apart == 0:
         return math.inf
-    return float((size / apart).log_base(10).mid()) if size > 0 else -math.inf
+    certain = size > 0 and apart.is_finite()  # a ball may hold all numbers, or none
+    return float((size / apart).log_base(10).mid()) if certain else -math.inf

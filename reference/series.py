@@ -52,7 +52,8 @@ def loss(run: Balls, direction: Balls) -> tuple[arb, arb]:
 
 def probes(direction: Balls, t: int, s: Array) -> Callable[[int], Any]:
     """What is added on each edge of step t."""
-    return lambda n: s * direction[f"δ{n}"][t] if f"δ{n}" in direction else 0
+    moved = {name for name in direction if name[0] == "δ" and np.any(direction[name][t])}
+    return lambda n: s * direction[f"δ{n}"][t] if f"δ{n}" in moved else 0
 
 
 def step(p: Balls, e: Callable[[int], Any], x: Array, h_prev: Array, C_prev: Array) -> tuple[Array, Array, Array]:

@@ -95,13 +95,14 @@ def certified(verdict: Verdict) -> Text:
         return Text(f"\nNot certified to {DIGITS} digits: python-flint is not installed.")
     if wrong := [certificate.mismatch for certificate in verdict.certificates if certificate.mismatch]:
         return Text(f"\nNot certified: {wrong[0]}", style="bold red")
-    alone = sum(c.entries for c in verdict.certificates if c.directions == c.entries)
-    entries = sum(c.entries for c in verdict.certificates)
     digits = math.floor(min(c.digits for c in verdict.certificates))
-    return Text(
-        f"\nCertified in ball arithmetic: {entries} gradients and edges, {alone} of them one by one "
-        f"and the others along random directions, to {digits} digits."
-    )
+    by_twin = {c.twin: [other for other in verdict.certificates if other.twin == c.twin] for c in verdict.certificates}
+    counts = [
+        f"{TITLES[twin]} {sum(c.entries for c in some)} {'gradients and edges' if twin == 'bptt' else 'gradients'}, "
+        f"{sum(c.entries for c in some if c.entries == c.directions)} one by one"
+        for twin, some in by_twin.items()
+    ]
+    return Text(f"\nCertified to {digits} digits in ball arithmetic: {'; '.join(counts)}.")
 
 
 def conclusion(verdict: Verdict) -> Text:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from manual import bptt
+from manual import bptt, fused
 from reference.oracle import ours, peers
 from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
@@ -107,7 +107,11 @@ def certificates(seed: int) -> list[Certificate] | None:
 
     rng = np.random.default_rng(seed)
     runs = [draw_inputs(rng, sizes, "ordinary", np.dtype(np.float64)) for sizes in CERTIFIED]
-    return [certify(run, DIGITS, by, seed) for run, by in zip(runs, CERTIFIED.values(), strict=True)]
+    return [
+        certify(run, DIGITS, by, seed, twin=twin)
+        for twin in (bptt, fused)
+        for run, by in zip(runs, CERTIFIED.values(), strict=True)
+    ]
 
 
 def _judge_all(verdict: Verdict, cases: Sequence[Case]) -> None:

@@ -137,7 +137,7 @@ B=2, D=3, H=4 in both precisions.
 
 - **The hand-written passes are no worse than autodiff.** On the worst block of a run, `bptt` has {bptt:.2f} times the
   error of autodiff and `fused` {fused:.2f} times (geometric means; 95 % of the runs stay below {bptt_95:.1f} and
-  {fused_95:.1f}). The order of the sums differs and so does tanh: XLA has its own.
+  {fused_95:.1f}). The order of the sums differs, and so does tanh.
 - **Rounding grows slowly with T.** A result's relative error ("typical" below) is {short:.1f} eps after one step and
   {long:.1f} eps after 1,000: far less than in proportion, for a forget gate below 1 forgets errors too.
 - **It grows where the cell remembers.** With saturated gates or a forget gate near 1 errors pile up in C and along the

@@ -47,7 +47,7 @@ def draw(errors: list[Error], path: Path) -> None:
             some = [e for e in errors if e.subject == "bptt" and e.dtype == "float64" and e.regime == regime]
             over_time(right, some, worst, colour, "-", regime)
         left.set(title="Typical relative error of a result", ylabel="‖error‖ / (eps ‖truth‖), median", ylim=(0, None))
-        middle.set(title="Worst entry of a run", ylabel="error / (eps · scale), median of runs", yscale="log")
+        middle.set(title="Worst entry of a run", ylabel="error / (eps · scale), median of runs", ylim=(0, None))
         right.set(title="Worst entry of all, by regime (bptt, float64)", ylabel="error / (eps · scale)", yscale="log")
         for axes in (left, middle, right):
             axes.set(xscale="log", xlabel="T, the number of steps")

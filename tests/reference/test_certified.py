@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -12,6 +13,8 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manual import fused
+from reference import certified
 from reference.certified import Rounding, ball, certify, derived, enclosed, rounded
 from reference.oracle.cases import REGIMES, Case, draw_inputs
 from reference.oracle.ours import bptt_blocks
@@ -76,6 +79,25 @@ def test_a_run_is_certified_block_by_block():
     assert certificate.directions == 12 + 3 + 26
 
 
+@pytest.mark.parametrize("by", ["entry", "all"])
+def test_the_fast_twin_is_certified_too(by):
+    certificate = certify(drawn((4, 2, 3, 1)), by=by, twin=fused)
+    assert certificate.ok, certificate.mismatch
+    assert certificate.digits >= 50
+
+
+def test_the_fast_twin_is_refuted_too(monkeypatch):
+    right = fused.gradients
+
+    def altered(*arguments):
+        found = right(*arguments)
+        found.x.flat[0] += arb("1e-40")
+        return found
+
+    monkeypatch.setattr(fused, "gradients", altered)
+    assert certify(drawn((3, 2, 1, 2)), twin=fused).mismatch.startswith("x[0, 0, 0] is ")
+
+
 def test_more_digits_take_more_bits():
     few, many = (certify(drawn((2, 1, 3, 2)), digits, by="all") for digits in (50, 500))
     assert few.bits < many.bits
@@ -106,6 +128,16 @@ def test_it_is_refuted_in_a_long_run_too(n):
 
 def test_what_is_added_below_the_digits_asked_for_passes():
     assert certify(drawn((2, 1, 2, 1)), 30, by="all", edges=altered(8, arb("1e-400"))).ok
+
+
+@pytest.mark.parametrize("ball_without_a_digit", [arb.nan(), arb(0, 1), arb(1, np.inf), arb.pos_inf()], ids=str)
+def test_what_is_not_enclosed_does_not_pass(ball_without_a_digit, monkeypatch):
+    monkeypatch.setattr(certified, "MOST_BITS", 256)
+    monkeypatch.setattr(certified, "loss", lambda run, direction: (arb(0), ball_without_a_digit))
+    passed = False
+    with suppress(ArithmeticError):
+        passed = certify(drawn((2, 1, 2, 1)), by="all").ok
+    assert not passed
 
 
 def test_the_two_forward_passes_agree():
