@@ -1,0 +1,205 @@
+"""Names the mistakes that explain what a program gave.
+
+Catalogued mistakes are tried on one small run, alone and combined, forward first: what explains h
+and C narrows what can explain the gradients. A block depends on few of the mistakes of a program, so
+a mistake that alone explains some cells stays, and only what touches the others is tried beside it.
+What explains that run must explain all the others. Only then is it named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit
+from reference.oracle.fit import Evidence, Fit, Program
+from reference.oracle.locate import locate
+from reference.oracle.rounding import rounded_parts, slight
+from reference.run import OUTPUTS, Array
+
+__all__ = ["Evidence", "diagnose", "locate"]
+
+MOST_FORWARD = 3  # mistakes in the forward pass
+MOST = 4  # mistakes in the backward pass beside them
+BRANCHES = 8  # partial explanations that are followed further
+SECONDS = 20.0
+
+
+class OutOfTime(Exception):
+    """The search is given up."""
+
+
+def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tuple[Bug, ...]]:
+    """The explanations of what a program gave: each the mistakes that together explain all of it.
+
+    None if nothing is wrong or no combination explains it. Those with the fewest mistakes only;
+    several, where all of them explain it and the evidence does not tell them apart.
+
+    Args:
+        evidence: the program's outputs on one or more runs.
+        seconds: when to give up.
+    """
+    if not all(usable(e) for e in evidence):
+        return []
+    fits = [Fit(e) for e in evidence]
+    wrong = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
+    if not wrong:
+        return []
+    deadline = time.monotonic() + seconds
+    if all(map(slight, wrong)):  # a loss of digits, most likely
+        precision = [bug for bug in CATALOGUE.values() if bug.kind == "precision"]
+        if named := searched(wrong, fits, precision, deadline) or rounded_parts(evidence):
+            return named
+    return searched(wrong, fits, [*CATALOGUE.values()], deadline)
+
+
+def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:
+    """The explanations that a search from one of the first wrong runs finds."""
+    for first in wrong[:3]:
+        try:
+            found = confirmed(Search(first, bugs, deadline), Program(), fits, depth=2)
+        except OutOfTime:
+            return []
+        if found:
+            return fewest({program.bugs for program in found})
+    return []
+
+
+def usable(e: Evidence) -> bool:
+    """Whether a run's outputs have the shapes that they must have, and are numbers."""
+    return all(
+        name in OUTPUTS and array.shape == e.truth.blocks[name].shape and bool(np.isfinite(array).all())
+        for name, array in e.outputs.items()
+    )
+
+
+def fewest(explanations: set[tuple[Bug, ...]]) -> list[tuple[Bug, ...]]:
+    """The shortest, in the order of the catalogue."""
+    least = min(map(len, explanations), default=0)
+    return sorted((e for e in explanations if len(e) == least), key=lambda e: [bug.number for bug in e])
+
+
+def confirmed(search: Search, start: Program, fits: Sequence[Fit], depth: int) -> list[Program]:
+    """The explanations of one run that hold on all, with what else the other runs need."""
+    explaining: list[Program] = []
+    failing: list[tuple[Program, Fit]] = []
+    for program in search.explain(start):
+        if len(program.bugs) > min((len(p.bugs) for p in explaining), default=MOST + MOST_FORWARD):
+            continue
+        against = next((fit for fit in fits if not fit.explained(program)), None)
+        if against is None:
+            explaining.append(without_idle(program, fits))
+        else:
+            failing.append((program, against))
+    if not explaining and depth:
+        for program, against in failing[:BRANCHES]:
+            if against is not search.fit:
+                explaining += confirmed(Search(against, search.bugs, search.deadline), program, fits, depth - 1)
+    return explaining
+
+
+def without_idle(program: Program, fits: Sequence[Fit]) -> Program:
+    """The program without mistakes that are not needed to explain the runs."""
+    for bug in program.bugs:
+        fewer = Program(tuple(b for b in program.bugs if b != bug), program.base)
+        if all(fit.explained(fewer) for fit in fits):
+            return without_idle(fewer, fits)
+    return program
+
+
+def bases(program: Program) -> list[type[Unit]]:
+    """How the gradients may have been made: from the forward pass as it is, or by hand, from the right equations."""
+    return [Unit, Derived, AsNamed] if any(bug.forward for bug in program.bugs) else [program.base]
+
+
+class Search:
+    """Looks for the programs that explain one run."""
+
+    def __init__(self, fit: Fit, bugs: Sequence[Bug], deadline: float) -> None:
+        self.fit, self.bugs, self.deadline = fit, bugs, deadline
+
+    def explain(self, start: Program) -> list[Program]:
+        """The programs with the fewest mistakes, beside those of `start`, that explain the run."""
+        forward = [start]
+        if self.fit.forward_cells:
+            forward = self.extended(start, MOST_FORWARD, forward_only=True)
+        if self.fit.forward_cells == len(self.fit.cells):
+            return forward
+        starts = [Program(p.bugs, base) for p in forward for base in bases(p)]
+        for size in range(MOST + 1):
+            if found := [program for start in starts for program in self.with_more(start, size, forward_only=False)]:
+                return found
+        return []
+
+    def extended(self, start: Program, most: int, forward_only: bool = False) -> list[Program]:
+        """The programs with the fewest mistakes more than `start`, at most so many, that explain the run."""
+        for size in range(most + 1):
+            if found := self.with_more(start, size, forward_only):
+                return found
+        return []
+
+    def with_more(self, start: Program, size: int, forward_only: bool) -> list[Program]:
+        """The programs with exactly so many mistakes more than `start` that explain the run."""
+        right = self.right(start, forward_only)
+        if right is None:
+            return []
+        if size == 0 or right.all():
+            return [start] if right.all() else []
+        singles = dict(self.singles(start, right, forward_only))
+        if size == 1:
+            return [program for program, (now, _) in singles.items() if now.all()]
+        pairs = dict(self.pairs(start, singles, forward_only))
+        if size == 2:
+            return [program for program, now in pairs.items() if now.all()]
+        progress = [(now, program) for program, (now, _) in singles.items() if now.sum() > right.sum()]
+        progress += [(now, program) for program, now in pairs.items() if now.sum() > right.sum()]
+        progress.sort(key=lambda pair: (-pair[0].sum(), len(pair[1].bugs)))
+        found: dict[Program, None] = {}
+        for _, program in progress[:BRANCHES]:
+            more = size - (len(program.bugs) - len(start.bugs))
+            found |= dict.fromkeys(self.with_more(program, more, forward_only))
+        return [*found]
+
+    def singles(
+        self, start: Program, right: Array, forward_only: bool
+    ) -> Iterator[tuple[Program, tuple[Array, Array]]]:
+        """With one mistake more: the cells that are right then, and those that it touches.
+
+        A mistake that touches what `start` explains is none of this program's.
+        """
+        values = self.fit.values(start, forward_only)
+        assert values is not None
+        self.fit.keep = len(start.bugs) + 1
+        for bug in self.bugs:
+            if bug in start.bugs or (forward_only and not bug.forward):
+                continue
+            program = start.with_(bug)
+            now = self.right(program, forward_only)
+            if now is None:
+                continue
+            changed = self.fit.values(program, forward_only)
+            assert changed is not None
+            touched = self.fit.differs(changed, values)
+            if touched.any() and not (touched & right).any():
+                yield program, (now, touched)
+
+    def pairs(
+        self, start: Program, singles: dict[Program, tuple[Array, Array]], forward_only: bool
+    ) -> Iterator[tuple[Program, Array]]:
+        """With two mistakes more, where each touches what the other leaves wrong: the cells that are right then."""
+        for (one, (right_1, touched_1)), (other, (right_2, touched_2)) in combinations(singles.items(), 2):
+            if (~right_1 & ~touched_2).any() or (~right_2 & ~touched_1).any():
+                continue
+            program = one.with_(*other.bugs)
+            now = self.right(program, forward_only)
+            if now is not None:
+                yield program, now
+
+    def right(self, program: Program, forward_only: bool) -> Array | None:
+        """The cells that a program explains."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+        return self.fit.right(program, forward_only)

@@ -1,0 +1,210 @@
+"""The narrowest place that can be said to be wrong where no known mistake explains a program.
+
+Forward it is the first wrong step, and whether the program's steps are right from the states that it
+hands on itself. Backward, every edge and every sum of the right unit is nudged in turn: those places
+fit whose nudge reaches exactly the blocks that are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from reference.oracle.bugs.unit import Blocks, Edges, Step, Unit
+from reference.oracle.fit import FORWARD, Evidence, Fit
+from reference.run import GATES, Array
+
+STEPS: dict[str, Callable[[int, int], bool]] = {  # of t and T
+    "": lambda t, T: True,
+    " at the last step alone": lambda t, T: t == T - 1,
+    " at the first step alone": lambda t, T: t == 0,
+    " at every step but the last": lambda t, T: t < T - 1,
+    " at every step but the first": lambda t, T: t > 0,
+}
+EDGES = (3, 5, 6, 7, 8, 9, 10, 11, 12, *range(13, 27))  # those that a step computes, in its order
+
+
+def locate(evidence: Sequence[Evidence]) -> str:
+    """Where a program first goes wrong, in words; empty if it does not."""
+    fits = sorted((fit for fit in map(Fit, evidence) if fit.wrong().any()), key=lambda fit: fit.useful)
+    if not fits:
+        return ""
+    forward = [fit for fit in fits if fit.wrong()[: fit.forward_cells].any()]
+    return located_forward(forward[0]) if forward else located_backward(fits[0])
+
+
+def located_forward(fit: Fit) -> str:
+    """The first wrong step, and what is wrong in it."""
+    cells = [cell for cell, wrong in zip(fit.cells, fit.wrong(), strict=True) if wrong and cell[0] in FORWARD]
+    timed = [(t, name) for name, t in cells if t is not None]
+    if not timed:
+        return "forward: C_T is wrong" + (", every C is right" if "C" in fit.names else "")
+    first = min(t for t, _ in timed)
+    names = {name for t, name in timed if t == first}
+    text = f"forward: first wrong at step {first} of {len(fit.run['x'])}{rows(fit, names, first)}: "
+    if "C" not in fit.names or names == {"C"}:
+        text += f"{', '.join(sorted(names))} is wrong"
+    elif names == {"h"}:
+        text += "h is wrong and C is right, so it is the gate o, tanh(C) or their product"
+    else:
+        text += "C is wrong, so it is the gates f, i, g, what they are computed from, or the sum of the products"
+    return text + by_themselves(fit)
+
+
+def rows(fit: Fit, names: set[str], t: int) -> str:
+    """The rows of the batch that are wrong, if some are right."""
+    off = np.zeros(fit.run["h0"].shape[0], bool)
+    for name in names:
+        units = fit.evidence.truth.units(name, np.asarray(fit.evidence.outputs[name]), fit.evidence.dtype)[t]
+        off |= (units > fit.evidence.truth.tolerance).any(axis=1)
+    return "" if off.all() else f" in row {', '.join(map(str, np.flatnonzero(off)))} of the batch"
+
+
+def by_themselves(fit: Fit) -> str:
+    """Which steps are right from the states that the program's own step before left."""
+    if not {"h", "C"} <= set(fit.names) or len(fit.run["x"]) < 2:
+        return ""
+    h, C = (np.asarray(fit.evidence.outputs[name], np.float64) for name in "hC")
+    unit = Unit(fit.run)
+    good = []
+    with np.errstate(all="ignore"):
+        for t in range(unit.T):
+            s = Step(t, unit.input(t), *((h[t - 1], C[t - 1]) if t else (unit.run["h0"], unit.run["C0"])))
+            unit.forward(s)
+            error = max(np.max(np.abs(s.h - h[t])), np.max(np.abs(s.C - C[t]) / np.maximum(1, np.abs(C[t]))))
+            good.append(bool(error <= fit.limit * 10))
+    if good[0] and not any(good[1:]):
+        return "; the first step is right and no later one is, even from the program's own h and C before it"
+    if all(good[1:]) and not good[0]:
+        return "; every later step is right from the program's own h and C before it, so it is the first step's start"
+    if not any(good):
+        return "; no step is right, even from the program's own h and C before it"
+    return ""
+
+
+def located_backward(fit: Fit) -> str:
+    """The wrong blocks, and the places in the backward pass that make exactly these wrong."""
+    wrong = fit.wrong()
+    text = (
+        f"backward, after a right forward pass: wrong {listed(fit, wrong)}" if fit.forward_cells else listed(fit, wrong)
+    )
+    text = text if fit.forward_cells else f"wrong {text}"
+    steps = [t for (name, t), bad in zip(fit.cells, wrong, strict=True) if name == "dx" and bad and t is not None]
+    T = len(fit.run["x"])
+    if steps and max(steps) < T - 1:
+        text += f"; dx is right from the last step back to step {max(steps) + 1}"
+    elif "dx" in fit.names and not steps:
+        text += "; dx is right at every step"
+    for which, at in STEPS.items():
+        fitting = [name for name, unit in places(at) if np.array_equal(reached(fit, unit), wrong)]
+        if fitting:
+            also = f"; {', '.join(fitting[1:6])} fits as well" if fitting[1:] else ""
+            return f"{text}. The earliest place that makes exactly these wrong is {fitting[0]}{which}{also}"
+    for name, unit in places(STEPS[""]):
+        touched = reached(fit, unit)
+        if (wrong & ~touched).any() or not touched.any():
+            continue
+        last = name
+    return f"{text}. No single place makes exactly these wrong; the last that reaches all of them is {last}"
+
+
+def listed(fit: Fit, wrong: Array) -> str:
+    """The wrong blocks, gates together."""
+    names = dict.fromkeys(name for (name, _), bad in zip(fit.cells, wrong, strict=True) if bad)
+    given = [name for name in fit.names if name not in FORWARD]
+    if all(name in names for name in given):
+        return "are all gradients" if len(given) > 1 else f"is {given[0]}"
+    return ("are " if len(names) > 1 else "is ") + ", ".join(names)
+
+
+def reached(fit: Fit, unit: type[Unit]) -> Array:
+    """The cells that a nudge changes."""
+    with np.errstate(all="ignore"):
+        nudged, right = unit(fit.run), Unit(fit.run)
+        blocks = [fit.flat(u.states() | u.gradients()) for u in (nudged, right)]
+        return fit.differs(*blocks)
+
+
+def places(at: Callable[[int, int], bool]) -> list[tuple[str, type[Unit]]]:
+    """Every place of the backward pass, in the order of computation, with a unit that is nudged there."""
+    edges = [(f"δ{n}", edge(n, at)) for n in EDGES]
+    carries = [("what is carried on as δ2", carry(0, at)), ("what is carried on as δ4", carry(1, at))]
+    sums = [
+        (f"δ{n} as the weights of gate {k} use it", gate(k, at)) for k, n in zip(GATES, (16, 15, 14, 13), strict=True)
+    ]
+    sums += [
+        (f"the product that makes d{name}", update(name, at))
+        for name in (f"{kind}_{k}" for kind in "WUb" for k in GATES)
+    ]
+    kinds = [(f"the products that make d{kind}_f … d{kind}_o", update(kind, at)) for kind in "WUb"]
+    all_weights = [("the sums that make all weights' gradients", update("", at))]
+    last = [(f"{name} as it is returned", output(name)) for name in ("dx", "dh0", "dC0")]
+    return edges + carries + all_weights + kinds + sums + last
+
+
+def edge(n: int, at: Callable[[int, int], bool]) -> type[Unit]:
+    """The unit with one edge nudged."""
+
+    class Nudged(Unit):
+        def backward(self, s: Step, δ: Edges) -> None:
+            edges = OneEdge(δ, n) if at(s.t, self.T) else δ
+            super().backward(s, edges)
+            δ.update(edges)
+
+    return Nudged
+
+
+class OneEdge(dict[int, Array]):
+    """Edges that change one of them as it is set."""
+
+    def __init__(self, δ: Edges, n: int) -> None:
+        super().__init__(δ)
+        self.n = n
+
+    def __setitem__(self, n: int, δ: Array) -> None:
+        super().__setitem__(n, 1.25 * δ if n == self.n else δ)
+
+
+def carry(which: int, at: Callable[[int, int], bool]) -> type[Unit]:
+    """The unit that nudges what goes to the step before."""
+
+    class Nudged(Unit):
+        def leaving(self, s: Step, δ: Edges) -> tuple[Array, Array]:
+            δ2, δ4 = super().leaving(s, δ)
+            factor = 1.25 if s.t and at(s.t, self.T) else 1
+            return (factor * δ2, δ4) if which == 0 else (δ2, factor * δ4)
+
+    return Nudged
+
+
+def update(start: str, at: Callable[[int, int], bool]) -> type[Unit]:
+    """The unit that nudges the updates whose names start so."""
+
+    class Nudged(Unit):
+        def updates(self, s: Step, δ: Edges) -> Blocks:
+            found = super().updates(s, δ)
+            return {n: 1.25 * a if n.startswith(start) and at(s.t, self.T) else a for n, a in found.items()}
+
+    return Nudged
+
+
+def gate(k: str, at: Callable[[int, int], bool]) -> type[Unit]:
+    """The unit that nudges all updates of one gate."""
+
+    class Nudged(Unit):
+        def updates(self, s: Step, δ: Edges) -> Blocks:
+            found = super().updates(s, δ)
+            return {n: 1.25 * a if n.endswith(k) and at(s.t, self.T) else a for n, a in found.items()}
+
+    return Nudged
+
+
+def output(name: str) -> type[Unit]:
+    """The unit that nudges what it returns."""
+
+    class Nudged(Unit):
+        def returned(self, d: Blocks) -> Blocks:
+            return super().returned(d) | {name: 1.25 * d[name]}
+
+    return Nudged
