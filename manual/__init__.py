@@ -8,7 +8,7 @@
 """
 
 from manual.bptt import deltas
-from manual.fused import backward, forward
-from manual.unit import Gradients, Params, Tape
+from manual.fused import backward, forward, infer
+from manual.unit import CheckpointedTape, Gradients, Params, States, Tape
 
-__all__ = ["Gradients", "Params", "Tape", "backward", "deltas", "forward"]
+__all__ = ["CheckpointedTape", "Gradients", "Params", "States", "Tape", "backward", "deltas", "forward", "infer"]

@@ -15,20 +15,22 @@ from typing import Any, TypeVar
 import numpy as np
 
 from manual.checks import checked
-from manual.unit import Array, Params, Tape
+from manual.unit import Array, CheckpointedTape, Params, States, Tape
 
 Result = TypeVar("Result")
+AnyTape = TypeVar("AnyTape", Tape, CheckpointedTape, Tape | CheckpointedTape)
+Outcome = TypeVar("Outcome", Tape, CheckpointedTape, States)
 
 WIDER: dict[Any, np.dtype[Any]] = {np.dtype("f4"): np.dtype("f8"), np.dtype("f8"): np.dtype(np.longdouble)}
 
 
 def forward(
-    kernel: Callable[[Params, Array, Array, Array], Tape],
+    kernel: Callable[[Params, Array, Array, Array], Outcome],
     params: Params,
     x: Array,
     h0: Array | None,
     C0: Array | None,
-) -> Tape:
+) -> Outcome:
     """Run a forward kernel on checked input; a missing state is zero."""
     if not isinstance(params, Params):
         raise TypeError(f"params is of type {type(params).__name__}; expected manual.Params")
@@ -38,19 +40,20 @@ def forward(
     h0 = zero if h0 is None else checked("h0", h0, ("B", "H"), sizes, params.dtype)
     C0 = zero if C0 is None else checked("C0", C0, ("B", "H"), sizes, params.dtype)
     # NaN in a state stays there, so that the last one tells of all.
-    tape = _in_range(kernel, lambda tape: (tape.h_T, tape.C_T), params, x, h0, C0)
-    return replace(tape, params=params, x=x)
+    outcome = _in_range(kernel, lambda outcome: (outcome.h_T, outcome.C_T), params, x, h0, C0)
+    return outcome if isinstance(outcome, States) else replace(outcome, params=params, x=x)
 
 
 def backward(
-    kernel: Callable[[Tape, Array, Array, Array], Result],
-    tape: Tape,
+    kernel: Callable[[AnyTape, Array, Array, Array], Result],
+    tape: AnyTape,
     dh: Array | None,
     dh_T: Array | None,
     dC_T: Array | None,
+    tapes: tuple[type, ...] = (Tape,),
 ) -> Result:
-    """Run a backward kernel on checked input; a missing upstream gradient is zero."""
-    if not isinstance(tape, Tape):
+    """Run a backward kernel that takes these tapes on checked input; a missing upstream gradient is zero."""
+    if not isinstance(tape, tapes):
         raise TypeError(f"tape is of type {type(tape).__name__}; expected the manual.Tape that forward returned")
     T, B, H = tape.h.shape
     sizes, dtype = {"T": T, "B": B, "H": H}, tape.params.dtype
@@ -79,6 +82,8 @@ def _finite(value: object) -> bool:
 def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(value, np.ndarray):
         return value.astype(dtype)
+    if isinstance(value, int):
+        return value
     parts = {key: _cast(part, dtype) for key, part in _parts(value).items()}
     if isinstance(value, dict):
         return parts
@@ -92,4 +97,6 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
 def _parts(value: Any) -> dict[Any, Any]:
     if isinstance(value, dict):
         return value
+    if isinstance(value, int):
+        return {}
     return dict(enumerate(value)) if isinstance(value, list | tuple) else vars(value)

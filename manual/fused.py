@@ -1,40 +1,92 @@
 """The unit over time, forward and backward, fast: the same equations as `manual.bptt`, regrouped.
 
-- What no step waits for is done for all steps at once: `x @ U + b` before the forward loop; the
-  gates' derivatives before the backward loop; dW, dU, db and dx after it, one GEMM each.
-- A step multiplies its state by the four gates' weights in one GEMM.
-- A step's gates lie one behind the other, (4, B, H), so that one call serves several of them.
-- The loops write into buffers made once.
+What takes time is the matrix products, then the memory, then, for small units, each call of NumPy.
+
+- A step multiplies its state by all four gates' weights in one product. What no step waits for,
+  `x @ U + b`, dx and the weights' gradients, is one product for a whole block of steps.
+- The bias is the weight of one more input, which is always 1: it costs nothing of its own.
+- A product wants a step's gates side by side, (B, 4H); everything else wants them one behind the
+  other, (4, B, H), for one call to serve several. Transposed views lead from one to the other.
+- The factors of δ3 and δ8 on their way to the gates depend on the forward pass alone: they are
+  computed for a block at a time, before the loop that goes back over its steps.
+- A block is so short that what one call leaves in the cache is still there for the next.
+- Buffers are made once. The loops run over zipped views, which are made faster than by an index, and
+  give `out` by position, which is called faster than by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from math import isqrt
+from typing import overload
+
 import numpy as np
 
 from manual import door
-from manual.unit import Array, Gradients, Params, Tape, empty_tape, unchecked
+from manual.checks import checked_size
+from manual.unit import Array, CheckpointedTape, Gradients, Params, States, Tape, empty_tape, unchecked
+
+ROWS = 256  # of a product that serves a block: enough for it to run at full speed
 
 
-def forward(params: Params, x: Array, h0: Array | None = None, C0: Array | None = None) -> Tape:
+@overload
+def forward(
+    params: Params, x: Array, h0: Array | None = None, C0: Array | None = None, *, checkpoint: None = None
+) -> Tape: ...
+@overload
+def forward(
+    params: Params, x: Array, h0: Array | None = None, C0: Array | None = None, *, checkpoint: int
+) -> CheckpointedTape: ...
+def forward(
+    params: Params, x: Array, h0: Array | None = None, C0: Array | None = None, *, checkpoint: int | None = None
+) -> Tape | CheckpointedTape:
     """Run the unit over a batch of sequences.
 
     Args:
         params: the weights, of D inputs and H units.
         x: the input, (T, B, D); T, B and D may be 0.
         h0, C0: the hidden and the cell state to start from, (B, H); zeros if missing.
+        checkpoint: for long sequences: keep the cell state of every so many steps only, or True for
+            about every √T. `backward` computes the rest once more, a stretch at a time. The results are
+            the same, to the bit for True, else to rounding.
 
     Returns:
         The tape: `.h` and `.C` (T, B, H), `.h_T` and `.C_T` (B, H), in the dtype of `params`, and
-        what `backward` needs. Its arrays are new, except that it refers to `params` and `x`:
-        change neither before the backward pass.
+        what `backward` needs; with checkpoints, no `.C`. Its arrays are new, except that it refers
+        to `params` and `x`: change neither before the backward pass.
 
     Raises:
         TypeError, ValueError: an argument's type, dtype or shape; the message says which and what.
     """
-    return door.forward(run, params, x, h0, C0)
+    if checkpoint is None:
+        return door.forward(run, params, x, h0, C0)
+    every = None if checkpoint is True else checked_size("checkpoint", checkpoint, least=1)
+    return door.forward(partial(run_in_stretches, every=every), params, x, h0, C0)
 
 
-def backward(tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, dC_T: Array | None = None) -> Gradients:
+def infer(params: Params, x: Array, h0: Array | None = None, C0: Array | None = None) -> States:
+    """Run the unit as `forward` does, to the same bits, and keep no tape.
+
+    Args:
+        params, x, h0, C0: as for `forward`.
+
+    Returns:
+        The states: `.h` (T, B, H), and `.h_T` and `.C_T` (B, H), from which another call can go on.
+
+    Raises:
+        TypeError, ValueError: an argument's type, dtype or shape; the message says which and what.
+    """
+    return door.forward(run_without_tape, params, x, h0, C0)
+
+
+def backward(
+    tape: Tape | CheckpointedTape,
+    dh: Array | None = None,
+    *,
+    dh_T: Array | None = None,
+    dC_T: Array | None = None,
+) -> Gradients:
     """Propagate the loss gradient back through time.
 
     Args:
@@ -50,77 +102,155 @@ def backward(tape: Tape, dh: Array | None = None, *, dh_T: Array | None = None, 
     Raises:
         TypeError, ValueError: an argument's type, dtype or shape; the message says which and what.
     """
-    return door.backward(gradients, tape, dh, dh_T, dC_T)
+    return door.backward(gradients, tape, dh, dh_T, dC_T, tapes=(Tape, CheckpointedTape))
 
 
 def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
     """The forward pass, on checked input."""
-    T, B, D = x.shape
-    H = params.hidden_size
     tape = empty_tape(params, x, h0, C0)
-    W, U, b = (f_i_o_g(stacked) for stacked in (params.W, params.U, params.b))
-    from_x = (x.reshape(T * B, D) @ U + b).reshape(T, B, 4, H).swapaxes(1, 2)
-    from_h = np.empty((B, 4 * H), x.dtype)
-    from_h_by_gate = from_h.reshape(B, 4, H).swapaxes(0, 1)
-    i_g = np.empty((B, H), x.dtype)
-    for t in range(T):
-        gates, C, tanh_C = tape.gates[t], tape.Cs[t + 1], tape.tanh_C[t]
-        f, i, o, g = gates
-        np.dot(tape.hs[t], W, out=from_h)
-        np.add(from_x[t], from_h_by_gate, out=gates)
-        sigmoids = gates[:3]
-        np.exp(sigmoids, out=sigmoids)
-        np.add(sigmoids, 1, out=sigmoids)
-        np.reciprocal(sigmoids, out=sigmoids)
-        np.tanh(g, out=g)
-        np.multiply(tape.Cs[t], f, out=C)
-        np.multiply(i, g, out=i_g)
-        np.add(C, i_g, out=C)
-        np.tanh(C, out=tanh_C)
-        np.multiply(tanh_C, o, out=tape.hs[t + 1])
+    h = h0
+    H, block, (T, B, D) = params.hidden_size, block_of(x), x.shape
+    W, U_b = g_f_i_o(params.W), g_f_i_o(np.vstack([params.U, params.b]))
+    x_1 = np.ones((block, B, D + 1), x.dtype)
+    from_x = np.empty((block, B, 4 * H), x.dtype)
+    sums, sigmoids, addends = (np.empty((n, B, H), x.dtype) for n in (4, 3, 2))
+    z = sums.reshape(B, 4 * H)
+    z_g, *_ = z_by_gate = z.reshape(B, 4, H).swapaxes(0, 1)
+    z_sigmoids = z_by_gate[1:]
+    kept, new = addends
+    one = np.ones((), x.dtype)
+    for s in range(0, T, block):
+        n = len(x[s : s + block])
+        x_1[:n, :, :D] = x[s : s + n]
+        np.dot(x_1[:n].reshape(n * B, D + 1), U_b, from_x[:n].reshape(n * B, 4 * H))
+        slabs, C_nexts = tape.slabs[s : s + n], tape.Cs[s + 1 :]
+        views = slabs[:, 1], slabs[:, 2:], slabs[:, :2], slabs[:, 2:4], slabs[:, 4]
+        for z_x, g, f_i_o, C_g, f_i, o, C, tanh_C, h_next in zip(
+            from_x[:n], *views, C_nexts[:n], tape.tanh_C[s:], tape.hs[s + 1 :], strict=False
+        ):
+            np.dot(h, W, z)
+            np.add(z, z_x, z)
+            np.exp(z_sigmoids, sigmoids)
+            np.add(sigmoids, one, sigmoids)
+            np.reciprocal(sigmoids, f_i_o)
+            np.tanh(z_g, g)
+            np.multiply(C_g, f_i, addends)
+            np.add(kept, new, C)
+            np.tanh(C, tanh_C)
+            np.multiply(tanh_C, o, h_next)
+            h = h_next
     return tape
 
 
-def f_i_o_g(stacked: Array) -> Array:
-    """Columns in the tape's order, the sigmoids' negated: 1 / (1 + exp(-z)) then takes what comes."""
+def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
+    """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
+    T = len(x)
+    if every is None:  # whole blocks: then every product is the one it is without checkpoints
+        every = -(-isqrt(T) // block_of(x)) * block_of(x)
+    every = max(1, min(every, T))
+    hs, checkpoints = np.empty((T + 1, *h0.shape), x.dtype), [C0.copy()]
+    hs[0] = h0
+    for s in range(0, T, every):
+        tape = run(params, x[s : s + every], hs[s], checkpoints[-1])
+        hs[s + 1 : s + 1 + every] = tape.h
+        checkpoints.append(tape.C_T.copy())
+    return CheckpointedTape(params, x, hs, np.stack(checkpoints), every)
+
+
+def run_without_tape(params: Params, x: Array, h0: Array, C0: Array) -> States:
+    """The forward pass, its tape gone after each block."""
+    tape = run_in_stretches(params, x, h0, C0, block_of(x))
+    return States(tape.h, tape.h_T, tape.C_T)
+
+
+def block_of(x: Array) -> int:
+    """How many steps make a block."""
+    T, B, _ = x.shape
+    return max(1, min(T, ROWS // max(1, B)))
+
+
+def g_f_i_o(stacked: Array) -> Array:
+    """Columns in the slabs' order, the sigmoids' negated: 1 / (1 + exp(-z)) then takes what comes."""
     f, i, g, o = np.split(stacked, 4, axis=-1)
-    return np.concatenate([-f, -i, -o, g], axis=-1)
+    return np.concatenate([g, -f, -i, -o], axis=-1)
+
+
+def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
+    """The backward pass, on checked input."""
+    p, (T, B, D) = tape.params, tape.x.shape
+    H, U_T = p.hidden_size, p.U.T.copy()
+    dW, dU_b = np.zeros_like(p.W, order="C"), np.zeros((D + 1, 4 * H), p.W.dtype)
+    dx, δ25, δ11 = np.empty((T, B, D), p.W.dtype), dh_T.copy(), dC_T.copy()
+    x_1 = np.ones((block_of(tape.x), B, D + 1), p.W.dtype)
+    for start, stretch in stretches_back(tape):
+        for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11):
+            n = len(Δ)
+            Δ = Δ.reshape(n * B, 4 * H)
+            x_1[:n, :, :D] = stretch.x[s : s + n]
+            dW += stretch.hs[s : s + n].reshape(n * B, H).T @ Δ
+            dU_b += x_1[:n].reshape(n * B, D + 1).T @ Δ
+            np.dot(Δ, U_T, dx[start + s : start + s + n].reshape(n * B, D))
+    return Gradients(unchecked(dW, dU_b[:D], dU_b[D]), dx, δ25, δ11)
+
+
+def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
+    """The tape in pieces, each with its first step: all in one, or those between checkpoints, last first."""
+    if isinstance(tape, Tape):
+        yield 0, tape
+        return
+    for k in reversed(range(len(tape.checkpoints) - 1)):
+        s = k * tape.every
+        yield s, run(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
 def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array, Array, Array]:
     """δ16, δ15, δ14 and δ13 of every step side by side, (T, B, 4H); and δ25 and δ11 of the first."""
     T, B, H = tape.h.shape
-    W_T = np.ascontiguousarray(tape.params.W.T)
-    # What δ3 is multiplied by on its way to δ8 and δ13, and δ8 on its way to δ16, δ15 and δ14.
-    to_8 = tape.o * (1 - tape.tanh_C * tape.tanh_C)
-    to_13 = tape.tanh_C * tape.o * (1 - tape.o)
-    to_gates = np.empty((T, 3, B, H), tape.h.dtype)
-    to_gates[:, 0] = tape.Cs[:-1] * tape.f * (1 - tape.f)
-    to_gates[:, 1] = tape.g * tape.i * (1 - tape.i)
-    to_gates[:, 2] = tape.i * (1 - tape.g * tape.g)
+    all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
+    for s, Δ in blocks_back(tape, dh, δ25, δ11):
+        all_Δ[s : s + len(Δ)] = Δ
+    return all_Δ, δ25, δ11
 
-    Δ = np.empty((T, B, 4 * H), tape.h.dtype)
-    Δ_by_gate = Δ.reshape(T, B, 4, H).swapaxes(1, 2)
-    δ25, δ11 = dh_T.copy(), dC_T.copy()
+
+def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tuple[int, Array]]:
+    """The first step of every block and its δ16, δ15, δ14 and δ13 side by side, last block first.
+
+    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
+    """
+    T, B, H = tape.h.shape
+    block, dtype = block_of(tape.x), tape.h.dtype
+    W_T = tape.params.W.T.copy()
+    buffer = np.empty((block, B, 4 * H), dtype)
+    Δ_by_gate = buffer.reshape(block, B, 4, H).swapaxes(1, 2)
+    scratch = [np.empty((block, n, B, H), dtype) for n in (3, 3, 2, 1, 1)]
     δ3, δ8 = np.empty_like(δ25), np.empty_like(δ25)
-    for t in reversed(range(T)):
-        np.add(dh[t], δ25, out=δ3)
-        np.multiply(δ3, to_8[t], out=δ8)
-        np.add(δ8, δ11, out=δ8)
-        np.multiply(δ8, to_gates[t], out=Δ_by_gate[t, :3])
-        np.multiply(δ3, to_13[t], out=Δ_by_gate[t, 3])
-        np.multiply(δ8, tape.f[t], out=δ11)
-        np.dot(Δ[t], W_T, out=δ25)
-    return Δ, δ25, δ11
+    for s in reversed(range(0, T, block)):
+        n = len(tape.x[s : s + block])
+        to_f_i_g, to_o, to_8 = factors(tape, slice(s, s + n), [array[:n] for array in scratch])
+        views = dh[s : s + n], to_8, to_o, to_f_i_g, tape.f[s : s + n], Δ_by_gate[:n, :3], Δ_by_gate[:n, 3], buffer[:n]
+        for δ1, δ3_to_8, δ3_to_13, δ8_to_gates, f, δ16_15_14, δ13, Δ in zip(*(v[::-1] for v in views), strict=True):
+            np.add(δ1, δ25, δ3)
+            np.multiply(δ3, δ3_to_8, δ8)
+            np.add(δ8, δ11, δ8)
+            np.multiply(δ8, δ8_to_gates, δ16_15_14)
+            np.multiply(δ3, δ3_to_13, δ13)
+            np.multiply(δ8, f, δ11)
+            np.dot(Δ, W_T, δ25)
+        yield s, buffer[:n]
 
 
-def gradients(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
-    """The backward pass, on checked input."""
-    T, B, D = tape.x.shape
-    H = tape.params.hidden_size
-    Δ, dh0, dC0 = gate_deltas(tape, dh, dh_T, dC_T)
-    Δ = Δ.reshape(T * B, 4 * H)
-    dW = tape.hs[:-1].reshape(T * B, H).T @ Δ
-    dU = tape.x.reshape(T * B, D).T @ Δ
-    dx = (Δ @ tape.params.U.T).reshape(T, B, D)
-    return Gradients(unchecked(dW, dU, Δ.sum(axis=0)), dx, dh0, dC0)
+def factors(tape: Tape, steps: slice, scratch: list[Array]) -> tuple[Array, Array, Array]:
+    """What takes δ8 to δ16, δ15 and δ14, (n, 3, B, H), and δ3 to δ13 and to δ8, (n, B, H) each."""
+    slabs, h = tape.slabs[steps], tape.h[steps]
+    f_i_o, i, o, g = slabs[:, 2:], slabs[:, 3], slabs[:, 4], slabs[:, 1]
+    to_f_i_g, rests, addends, to_o, to_8 = scratch
+    to_o, to_8, to_g = to_o[:, 0], to_8[:, 0], to_f_i_g[:, 2]
+    np.subtract(1, f_i_o, rests)
+    np.multiply(slabs[:, :2], slabs[:, 2:4], addends)  # C_prev * f and g * i
+    np.multiply(addends, rests[:, :2], to_f_i_g[:, :2])  # C_prev * f * (1 - f) and g * i * (1 - i)
+    np.multiply(addends[:, 1], g, to_g)
+    np.subtract(i, to_g, to_g)  # i * (1 - g * g)
+    np.multiply(h, rests[:, 2], to_o)  # tanh_C * o * (1 - o)
+    np.multiply(h, tape.tanh_C[steps], to_8)
+    np.subtract(o, to_8, to_8)  # o * (1 - tanh_C * tanh_C)
+    return to_f_i_g, to_o, to_8

@@ -160,30 +160,34 @@ class Tape:
 
     params: Params
     x: Array  # TBD
-    gates: Array  # T4BH: f, i, o and g, the three sigmoids side by side
-    Cs: Array  # (T+1)BH: C0, then C after every step
+    slabs: Array  # (T+1)5BH: what meets in a step, C_prev, g, f, i and o; of the last slab C_prev alone, which is C_T
     tanh_C: Array  # TBH
     hs: Array  # (T+1)BH: h0, then h after every step
 
     @property
-    def f(self) -> Array:
-        """The forget gate at every step, (T, B, H)."""
-        return self.gates[:, 0]
-
-    @property
-    def i(self) -> Array:
-        """The input gate at every step, (T, B, H)."""
-        return self.gates[:, 1]
-
-    @property
-    def o(self) -> Array:
-        """The output gate at every step, (T, B, H)."""
-        return self.gates[:, 2]
+    def Cs(self) -> Array:
+        """C0, then the cell state after every step, (T+1, B, H)."""
+        return self.slabs[:, 0]
 
     @property
     def g(self) -> Array:
         """The candidate at every step, (T, B, H)."""
-        return self.gates[:, 3]
+        return self.slabs[:-1, 1]
+
+    @property
+    def f(self) -> Array:
+        """The forget gate at every step, (T, B, H)."""
+        return self.slabs[:-1, 2]
+
+    @property
+    def i(self) -> Array:
+        """The input gate at every step, (T, B, H)."""
+        return self.slabs[:-1, 3]
+
+    @property
+    def o(self) -> Array:
+        """The output gate at every step, (T, B, H)."""
+        return self.slabs[:-1, 4]
 
     @property
     def h(self) -> Array:
@@ -211,6 +215,53 @@ class Tape:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class CheckpointedTape:
+    """What a forward pass leaves that keeps the cell state of every so many steps only.
+
+    It has h, h_T and C_T, and serves `manual.backward`, which computes the rest once more.
+    """
+
+    params: Params
+    x: Array  # TBD
+    hs: Array  # (T+1)BH: h0, then h after every step
+    checkpoints: Array  # the cell state before steps 0, every, 2·every …; then C_T
+    every: int
+
+    @property
+    def h(self) -> Array:
+        """The hidden state after every step, (T, B, H)."""
+        return self.hs[1:]
+
+    @property
+    def h_T(self) -> Array:
+        """The hidden state after the last step, (B, H); h0 if there was none."""
+        return self.hs[-1]
+
+    @property
+    def C_T(self) -> Array:
+        """The cell state after the last step, (B, H); C0 if there was none."""
+        return self.checkpoints[-1]
+
+    def __getattr__(self, name: str) -> Array:
+        if name in ("C", "Cs", "f", "i", "g", "o", "tanh_C"):
+            raise AttributeError(f"a checkpointed tape does not keep {name}; run forward without checkpoint to have it")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        T, B, _ = self.x.shape
+        return f"CheckpointedTape(T={T}, B={B}, every={self.every}, {self.params!r})"
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """What `manual.infer` gives: the hidden state of every step, and the last ones to go on from."""
+
+    h: Array  # TBH
+    h_T: Array  # BH
+    C_T: Array  # BH
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Gradients:
     """The loss gradient with respect to everything that went into a forward pass."""
 
@@ -234,7 +285,7 @@ def unchecked(W: Array, U: Array, b: Array) -> Params:
 def empty_tape(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
     """A tape that holds h0 and C0 and has room for the rest."""
     T, (B, H) = len(x), h0.shape
-    gates, tanh_C = np.empty((T, 4, B, H), x.dtype), np.empty((T, B, H), x.dtype)
-    Cs, hs = np.empty((T + 1, B, H), x.dtype), np.empty((T + 1, B, H), x.dtype)
-    Cs[0], hs[0] = C0, h0
-    return Tape(params, x, gates, Cs, tanh_C, hs)
+    slabs, tanh_C = np.empty((T + 1, 5, B, H), x.dtype), np.empty((T, B, H), x.dtype)
+    hs = np.empty((T + 1, B, H), x.dtype)
+    slabs[0, 0], hs[0], slabs[-1, 1:] = C0, h0, 0
+    return Tape(params, x, slabs, tanh_C, hs)
