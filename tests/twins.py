@@ -16,6 +16,7 @@ from reference.oracle.cases import Case
 from reference.run import WEIGHTS, Array
 
 EXACT = 1e-11  # a bound on errors in float64 that is none of the tolerance's making
+LANES = 2  # runs that JAX evaluates at once: few, for an example is one run
 TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
 
 
@@ -41,12 +42,12 @@ def named(gradients: Gradients) -> dict[str, Array]:
 
 
 def truth_of(run: Case) -> truth.Truth:
-    """What autodiff says of a run, evaluated alone and kept for the other twin."""
+    """What autodiff says of a run."""
     key = (run.sizes, run.dtype, *(array.tobytes() for array in run.inputs.values()))
     if key not in _truths:
         if len(_truths) >= 500:
             _truths.clear()
-        with mock.patch.object(truth, "evaluate", partial(truth.evaluate, lanes=1)):
+        with mock.patch.object(truth, "evaluate", partial(truth.evaluate, lanes=LANES)):
             _truths[key] = truth.truths([run])[0]
     return _truths[key]
 

@@ -178,7 +178,7 @@ class Fit:
                     {name: array.astype(np.float32) for name, array in self.run.items()}
                 )
                 loss = self._units(unit, blocks, self.flat(rough.states() | rough.gradients()), np.dtype(np.float32))
-                allowed = min(max(allowed, tolerance.tolerance(loss)), max(allowed, self.WORST))
+                allowed = min(max(allowed, tolerance.tolerance(loss, len(self.run["x"]))), max(allowed, self.WORST))
             return bool(units <= allowed)
 
     def _units(self, unit: Unit, blocks: Mapping[str, Array], got: Array, dtype: DType) -> float:
