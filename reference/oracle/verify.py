@@ -14,7 +14,7 @@ from manual import bptt
 from reference.oracle import ours, peers
 from reference.oracle.cases import Case, draw_case
 from reference.oracle.errata import MISPRINTS, Misprint
-from reference.oracle.judge import Finding, judge, narrowest
+from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.truth import Truth, evaluate, truths
 from reference.run import Array, DType
 
