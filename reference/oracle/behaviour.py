@@ -78,7 +78,7 @@ class Observer:
     def __call__(self, inputs: Run) -> Observation:
         """Call the adapter with copies of the inputs."""
         given = {name: array.copy() for name, array in inputs.items()}
-        randomness, printed = Randomness(), io.StringIO()
+        randomness, printed = Randomness.moved_on(), io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):
                 result = self.adapter(**given)
@@ -89,9 +89,7 @@ class Observer:
             return Observation(problems=(Problem("exits", f"calls sys.exit({code})"),))
         except BaseException as error:
             return Observation(problems=(Problem("raises", last_line(error)),))
-        finally:
-            changed = randomness.restore()
-        problems = list(side_effects(inputs, given, changed, printed.getvalue()))
+        problems = list(side_effects(inputs, given, randomness.changed(), printed.getvalue()))
         if reused := [name for name, array, copy in self.returned if not same_bits(array, copy)]:
             problems.append(Problem("reuses_outputs", f"changes the {reused[0]} that it returned from the call before"))
         arrays, wrong = arrays_of(result)
@@ -134,9 +132,8 @@ def arrays_of(result: object) -> tuple[dict[str, Array], list[Problem]]:
             problems.append(Problem("return_type", f"{name} cannot be read as an array: {last_line(error)}", name))
             continue
         if array is None or array.dtype.hasobject:
-            problems.append(
-                Problem("return_type", f"{name} is a {type(value).__name__}; expected an array of numbers", name)
-            )
+            what = f"is a {type(value).__name__}" if array is None else "has dtype object"
+            problems.append(Problem("return_type", f"{name} {what}; expected an array of numbers", name))
         else:
             arrays[name] = array
     if not result:
@@ -169,22 +166,28 @@ def fitting(arrays: Run, inputs: Run) -> tuple[dict[str, Array], list[Problem]]:
 
 
 class Randomness:
-    """The global random states of Python and NumPy, to be compared and set back after a call."""
+    """The global random states of Python and NumPy."""
 
     def __init__(self) -> None:
         self.python = random.getstate()
         self.numpy: Any = np.random.get_state()  # noqa: NPY002
 
-    def restore(self) -> list[str]:
-        """Whose state changed; it is set back."""
+    @classmethod
+    def moved_on(cls) -> Randomness:
+        """The states after one draw: so a candidate that seeds them as they were seeded last is seen, too."""
+        random.random(), np.random.random()  # noqa: NPY002
+        return cls()
+
+    def changed(self) -> list[str]:
+        """Whose state is another by now."""
         now = Randomness()
-        changed = ["random"] if now.python != self.python else []
-        if now.numpy[2:] != self.numpy[2:] or not np.array_equal(now.numpy[1], self.numpy[1]):
-            changed.append("numpy.random")
-        if changed:
-            random.setstate(self.python)
-            np.random.set_state(self.numpy)  # noqa: NPY002
-        return changed
+        numpy = now.numpy[2:] != self.numpy[2:] or not np.array_equal(now.numpy[1], self.numpy[1])
+        return ["random"] * (now.python != self.python) + ["numpy.random"] * numpy
+
+    def restore(self) -> None:
+        """Set the states back."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
 
 
 def same_bits(one: Array, other: Array) -> bool:

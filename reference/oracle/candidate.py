@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 
-from reference.oracle.behaviour import Adapter, Observation, Observer
+from reference.oracle.behaviour import Adapter, Observation, Observer, Randomness
 from reference.oracle.worker import TargetError
 from reference.run import Run
 
@@ -21,6 +21,8 @@ PACKAGES: dict[str, str] = {}
 
 class Candidate(ABC):
     """Something to judge. `target` is its name on the command line, or None where it has none."""
+
+    deaths = 0  # how often it had to be started again
 
     def __init__(self, name: str, target: str | None) -> None:
         self.name, self.target = name, target
@@ -86,7 +88,11 @@ class InProcess(Candidate):
         with contextlib.suppress(TargetError):
             target = importable_name(adapter)
         super().__init__(target or str(getattr(adapter, "__qualname__", type(adapter).__name__)), target)
-        self.observer = Observer(adapter)
+        self.observer, self.randomness = Observer(adapter), Randomness()
 
     def __call__(self, inputs: Run) -> Observation:
         return self.observer(inputs)
+
+    def close(self) -> None:
+        """Leave the global random states as they were."""
+        self.randomness.restore()

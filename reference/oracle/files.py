@@ -92,7 +92,7 @@ def write_run(path: Path, run: Mapping[str, Array]) -> None:
     if any(path.iterdir()):
         raise RunFileError(f"{path}: the folder is not empty")
     for name, array in run.items():
-        np.save(path / f"{name}.npy", array, allow_pickle=False)
+        np.save(path / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)  # in C order: simpler to read
 
 
 def require_regular(path: Path) -> int:

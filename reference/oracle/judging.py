@@ -12,8 +12,8 @@ import numpy as np
 
 from reference.oracle.behaviour import Observation, fitting
 from reference.oracle.cases import SHAPES, Case
-from reference.oracle.checking import evidence
 from reference.oracle.diagnosis import diagnose, locate
+from reference.oracle.examination import evidence
 from reference.oracle.files import read_run
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged

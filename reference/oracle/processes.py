@@ -81,6 +81,7 @@ class Isolated(Candidate):
             reply = self.replies.get(timeout=self.timeout)
         except queue.Empty:
             self.close()
+            self.deaths += 1
             return Observation(problems=(Problem("hangs", f"gave no answer within {self.timeout:g} s"),))
         except OSError:  # it died before it read all
             reply = None
@@ -104,6 +105,7 @@ class Isolated(Candidate):
         status = self.process.wait()
         problem = death(status, last_words(self.said))
         self.close()
+        self.deaths += 1
         return problem
 
 
@@ -185,7 +187,7 @@ def death(status: int, words: str) -> Problem:
 
 
 def last_words(said: IO[bytes]) -> str:
-    """What a process' standard error says of its end: the call of the adapter where Python crashed, else the last line."""
+    """What a process said last: where Python crashed, and the adapter's own line in that; else the last line."""
     said.seek(max(0, said.seek(0, os.SEEK_END) - 10_000))
     lines = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
     for k, line in enumerate(lines):

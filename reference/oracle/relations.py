@@ -40,7 +40,9 @@ def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case,
         else:
             repeats = is_right(truth, first) and not is_right(truth, second)
         return Problem("keeps_state" if repeats else "unstable", text)
-    call(other.inputs)
+    between = call(other.inputs)
+    if reused := [problem for problem in between.problems if problem.kind == "reuses_outputs"]:
+        return reused[0]
     if changed := differing(first, call(case.inputs)):
         return Problem("keeps_state", f"after a call with other inputs, one with the same inputs as before {changed}")
     return None
@@ -49,11 +51,11 @@ def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case,
 def differing(first: Observation, again: Observation) -> str:
     """What a later call does otherwise, in words; empty if nothing."""
     if not returned(again) or first.outputs.keys() != again.outputs.keys():
-        return again.problems[0].text if again.problems else f"returned {', '.join(again.outputs) or 'nothing'}"
+        return again.problems[0].text if again.problems else f"returns {', '.join(again.outputs) or 'nothing'}"
     for name, array in first.outputs.items():
         if not same_bits(array, again.outputs[name]):
             with np.errstate(all="ignore"):
-                return f"gave another {name}, by up to {np.max(np.abs(array - again.outputs[name])):.2g}"
+                return f"gives another {name}, by up to {np.max(np.abs(array - again.outputs[name])):.2g}"
     return ""
 
 
@@ -120,6 +122,8 @@ def common(one: Run, other: Run) -> list[str]:
 def apart(kind: str, truth: Truth, joined: Run, whole: Run, between: str) -> Problem | None:
     """The first block in which two results are further apart than rounding may bring them."""
     for name in common(joined, whole):
+        if not np.isfinite(whole[name]).all():
+            continue
         with np.errstate(all="ignore"):
             error = joined[name].astype(np.float64) - whole[name]
         units = np.max(tolerance.units(error, truth.scales[name], whole[name].dtype), initial=0)

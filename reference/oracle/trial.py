@@ -65,8 +65,8 @@ class Trial:
         return [finding.block for finding in self.findings if not finding.ok]
 
 
-def judged(case: Case, truth: Truth, seen: Observation) -> Trial:
-    """What a candidate did with a case. Each output is judged at the precision of its own dtype.
+def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
+    """What a candidate did with a case. Each output is judged at the precision of its own dtype, if there is a truth.
 
     An exception on a run without steps, rows or inputs is a refusal and no failure: many good
     implementations know no empty run. What they return for one is judged.
@@ -74,7 +74,7 @@ def judged(case: Case, truth: Truth, seen: Observation) -> Trial:
     which = Which.of(case)
     if 0 in which.sizes and [problem.kind for problem in seen.problems] == ["raises"]:
         return Trial(which, refused=seen.problems[0].text)
-    return Trial(which, tuple(findings(truth, seen.outputs)), seen.problems)
+    return Trial(which, tuple(findings(truth, seen.outputs)) if truth else (), seen.problems)
 
 
 def findings(truth: Truth, outputs: Run) -> list[Finding]:

@@ -39,6 +39,8 @@ def paragraph(report: Report, failure: Failure) -> str:
     """One kind of failure."""
     if failure.kind != MISMATCH:
         on = f", on {failure.which}" if failure.which and report.seed is not None else ""
+        if failure.kind in ("split", "rows") and report.failures[0].kind == MISMATCH:  # that may be why
+            return f"It {MISBEHAVIOURS[failure.kind]}: {failure.text}{on}."
         return "\n".join([f"It {MISBEHAVIOURS[failure.kind]}: {failure.text}{on}.", *repeat(failure)])
     wrong = [block.name for block in report.blocks if not block.ok]
     right = [block.name for block in report.blocks if block.ok]
