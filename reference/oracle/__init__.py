@@ -1,1 +1,36 @@
-"""The judge of LSTMs: draws runs, knows what they should give, and says where another gives it not."""
+"""The judge of LSTMs: draws runs, knows what they should give, and says where another gives it not.
+
+    report = check(adapter)      # draws the runs itself
+    report = judge(run)          # one recorded run: a mapping, an `.npz` file or a folder of `.npy` files
+    print(report)                # report.ok  report.blocks  report.diagnosis  report.to_json()
+
+    @parametrize_with_checks([adapter, "pkg.module:other"])
+    def test_lstm(adapter, check):
+        check(adapter)
+
+NumPy, JAX and pytest are imported when one of these is first used: the command line answers without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reference.oracle.checking import check
+    from reference.oracle.conformance import parametrize_with_checks
+    from reference.oracle.judging import judge
+    from reference.oracle.report import Report
+
+__all__ = ["Report", "check", "judge", "parametrize_with_checks"]
+
+HOMES = {
+    "Report": "report",
+    "check": "checking",
+    "judge": "judging",
+    "parametrize_with_checks": "conformance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -12,8 +12,8 @@ import numpy as np
 
 from reference.run import INPUTS, Array, DType, sizes_of
 
-Regime = Literal["ordinary", "linear", "saturated", "remembering", "large", "tiny", "plain"]
-REGIMES: tuple[Regime, ...] = get_args(Regime)
+Regime = Literal["ordinary", "linear", "saturated", "remembering", "large", "tiny", "plain", "recorded"]
+REGIMES: tuple[Regime, ...] = get_args(Regime)[:-1]  # the last is that of a run that somebody else drew
 
 Sizes = tuple[int, int, int, int]  # T, B, D, H
 
@@ -94,8 +94,9 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
     return {name: array.astype(dtype) for name, array in run.items()}
 
 
-def draw_case(seed: int, number: int, dtype: DType) -> Case:
-    """The case of this seed and number."""
+def draw_case(seed: int, number: int, dtype: DType, sizes: Sizes | None = None, regime: Regime | None = None) -> Case:
+    """The case of this seed and number; with other sizes or in another regime where these are given."""
     rng = np.random.default_rng([seed, number])
-    regime = REGIMES[number % len(REGIMES)]
-    return Case(number, regime, draw_inputs(rng, draw_sizes(rng), regime, dtype))
+    own_sizes, own_regime = draw_sizes(rng), REGIMES[number % len(REGIMES)]
+    regime = regime or own_regime
+    return Case(number, regime, draw_inputs(rng, sizes or own_sizes, regime, dtype))

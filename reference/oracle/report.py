@@ -1,165 +1,160 @@
-"""What `lstm-oracle verify` shows: a table for people, JSON for programs."""
+"""What the oracle found out about one candidate or one recorded run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
 
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
-
-from reference.oracle.cases import Case
-from reference.oracle.errata import MISPRINTS
-from reference.oracle.judge import Finding
-from reference.oracle.truth import DELTAS, VALUES
-from reference.oracle.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verdict, installed
-from reference.run import OUTPUTS
-
-TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX Rt"}
+from reference.oracle.findings import Finding
+from reference.oracle.trial import Trial, Which
+from reference.oracle.truth import Truth
+from reference.run import OUTPUTS, Array
 
 
-@contextmanager
-def progress(runs: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal while runs are judged; nothing where there is no terminal."""
-    console = Console(stderr=True)
-    columns = TextColumn("judging runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=runs)
-        yield lambda done: bar.advance(task, done)
+class Named(Protocol):
+    """A known mistake, as the catalogue describes it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def seen_in(self) -> tuple[str, ...]: ...
 
 
-def show(verdict: Verdict) -> None:
-    """Print the verdict on standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe, where rich would fold to 80 columns
-        console.width = 100
-    tables = Table.grid(padding=(0, 5))
-    tables.add_row(
-        worst_errors(verdict, "edge", DELTAS, ("bptt", "fused")),
-        worst_errors(verdict, "result", [*VALUES, *OUTPUTS], tuple(SUBJECTS)),
-    )
-    console.print("Worst error, in units of rounding (eps · scale), and the run that it comes from:\n")
-    console.print(tables)
-    console.print(misprints(verdict))
-    console.print(certified(verdict))
-    console.print(conclusion(verdict))
+@dataclass(frozen=True)
+class Block:
+    """One output over all runs that have it, by its worst error."""
+
+    name: str
+    ok: bool
+    ratio: float  # the worst error, as a multiple of what rounding may do
+    units: float  # the same in units of rounding
+    step: int | None  # where it is, for a block with steps
+    which: Which  # the run that it is from
+    runs: int
+    wrong: int  # how many of the runs
 
 
-def worst_errors(verdict: Verdict, title: str, blocks: Iterable[str], subjects: Sequence[str]) -> Table:
-    """A row for each block, a column for each subject, both precisions in one."""
-    table = Table(title, box=box.SIMPLE_HEAD, padding=(0, 1))
-    for name in (*(TITLES[subject] for subject in subjects), "run"):
-        table.add_column(name, justify="right")
-    for block in dict.fromkeys(blocks):
-        found = {subject: worst(verdict, subject, block) for subject in subjects}
-        judged = [pair for pair in found.values() if pair]
-        if judged:
-            _, case = max(judged, key=lambda pair: pair[0].ratio)
-            table.add_row(block, *map(cell, found.values()), str(case.number))
-    return table
+@dataclass(frozen=True)
+class Failure:
+    """One kind of failure, on the smallest run that shows it."""
+
+    kind: str  # "mismatch", or a key of `behaviour.MISBEHAVIOURS`
+    text: str
+    runs: int  # how many runs show it; 0 where it lies between calls
+    which: Which | None
+    repeat: str = ""  # the command that repeats this run
 
 
-def worst(verdict: Verdict, subject: str, block: str) -> tuple[Finding, Case] | None:
-    """The worst finding of a block over both precisions."""
-    found = [pair for (by, _, name), pair in verdict.worst.items() if (by, name) == (subject, block)]
-    return max(found, key=lambda pair: pair[0].ratio, default=None)
+@dataclass(frozen=True)
+class Kept:
+    """A run with all its arrays, to be saved."""
+
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    truth: Truth
 
 
-def cell(found: tuple[Finding, Case] | None) -> Text:
-    """A finding's error, red where it is no rounding error."""
-    if found is None:
-        return Text("–", style="dim")
-    units = found[0].units
-    return Text(f"{units:.1f}" if units < 1000 else f"{units:.0e}", style="" if found[0].ok else "bold red")
+@dataclass(frozen=True)
+class Report:
+    """The verdict. `print(report)` shows it to people, `report.to_json()` to programs."""
+
+    subject: str  # what is judged: the name of a candidate, or a file
+    dtype: str
+    blocks: tuple[Block, ...]
+    failures: tuple[Failure, ...] = ()
+    explanations: tuple[tuple[Named, ...], ...] = ()  # alternatives, each of one or several known mistakes
+    location: str = ""  # the narrowest place, where no mistake is named
+    target: str | None = None  # the subject's name on the command line
+    seed: int | None = None
+    trials: tuple[Trial, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    kept: Kept | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was judged and nothing failed."""
+        return bool(self.blocks) and not self.failures
+
+    @property
+    def diagnosis(self) -> tuple[Named, ...]:
+        """Every known mistake that is named, in whichever explanation."""
+        return tuple({bug.id: bug for bugs in self.explanations for bug in bugs}.values())
+
+    def __str__(self) -> str:
+        from reference.oracle.wording import words
+
+        return words(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as the contract's JSON, with what is ours beside it."""
+        return {
+            "ok": self.ok,
+            "subject": self.subject,
+            "blocks": [
+                {"name": block.name, "ok": block.ok, "ratio": finite(block.ratio), "units": finite(block.units)}
+                | {"step": block.step, "runs": block.runs, "wrong": block.wrong, "worst": which_json(block.which)}
+                for block in self.blocks
+            ],
+            "diagnosis": [
+                {"id": bug.id, "text": bug.text, "seen_in": list(bug.seen_in), "explanation": number}
+                for number, bugs in enumerate(self.explanations)
+                for bug in bugs
+            ],
+            "location": self.location,
+            "failures": [
+                {"kind": failure.kind, "text": failure.text, "runs": failure.runs, "repeat": failure.repeat}
+                | {"smallest": failure.which and which_json(failure.which)}
+                for failure in self.failures
+            ],
+            "notes": list(self.notes),
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "runs": len(self.trials),
+            "seconds": round(self.seconds, 1),
+            "versions": versions(),
+        }
 
 
-def misprints(verdict: Verdict) -> Table:
-    """A row for each misprint of the source."""
-    table = Table.grid(padding=(0, 2))
-    for misprint in MISPRINTS:
-        refuted = f"refuted on {verdict.refuted[misprint.edge]} of {verdict.runs} runs"
-        table.add_row("misprint", f"δ{misprint.edge} = {misprint.printed}", refuted)
-    return table
+def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:
+    """Every output that was returned, over all runs, in the order of the contract.
+
+    One that had the wrong shape or was no array is infinitely far off.
+    """
+    found: dict[str, list[tuple[Finding, Which]]] = {}
+    for trial in trials:
+        for finding in trial.findings:
+            found.setdefault(finding.block, []).append((finding, trial.which))
+        judged = {finding.block for finding in trial.findings}
+        for name in {problem.block for problem in trial.problems} - judged - {""}:
+            found.setdefault(name, []).append((Finding(name, math.inf, 1.0, None), trial.which))
+    blocks = []
+    for name in (name for name in OUTPUTS if name in found):
+        worst, which = max(found[name], key=lambda pair: pair[0].ratio)
+        wrong = sum(not finding.ok for finding, _ in found[name])
+        blocks.append(Block(name, not wrong, worst.ratio, worst.units, worst.step, which, len(found[name]), wrong))
+    return tuple(blocks)
 
 
-def certified(verdict: Verdict) -> Text:
-    """How many numbers are proven right beyond floating point, and to how many digits."""
-    if verdict.certificates is None:
-        return Text(f"\nNot certified to {DIGITS} digits: python-flint is not installed.")
-    if wrong := [certificate.mismatch for certificate in verdict.certificates if certificate.mismatch]:
-        return Text(f"\nNot certified: {wrong[0]}", style="bold red")
-    digits = math.floor(min(c.digits for c in verdict.certificates))
-    by_twin = {c.twin: [other for other in verdict.certificates if other.twin == c.twin] for c in verdict.certificates}
-    counts = [
-        f"{TITLES[twin]} {sum(c.entries for c in some)} {'gradients and edges' if twin == 'bptt' else 'gradients'}, "
-        f"{sum(c.entries for c in some if c.entries == c.directions)} one by one"
-        for twin, some in by_twin.items()
-    ]
-    return Text(f"\nCertified to {digits} digits in ball arithmetic: {'; '.join(counts)}.")
+def which_json(which: Which) -> dict[str, Any]:
+    """A run's number, sizes and regime."""
+    return {"run": which.number, "sizes": list(which.sizes), "regime": which.regime, "dtype": which.dtype}
 
 
-def conclusion(verdict: Verdict) -> Text:
-    """What was judged, and the word that sums it up."""
-    judged = ", ".join(f"{TITLES[name]} {verdict.judged[name]}" for name in SUBJECTS if verdict.judged[name])
-    absent = "".join(f"; {TITLES[name]} is not installed" for name in PEERS if name not in installed())
-    lines = Text(f"\nRuns judged: {judged}{absent}. Seed {verdict.seed}, {verdict.seconds:.0f} s.\n")
-    if verdict.ok:
-        return lines.append("VERIFIED", style="bold green")
-    lines.append("MISMATCH", style="bold red")
-    if mismatch := verdict.narrowest:
-        lines.append(f" {place(mismatch)}\nRepeat with: {repeat(verdict, mismatch)}")
-    elif any(certificate.mismatch for certificate in verdict.certificates or []):
-        lines.append(" in ball arithmetic: what is derived is not the derivative")
-    else:
-        lines.append(" a misprint was refuted on no run: the judge does not see")
-    return lines
-
-
-def place(mismatch: Mismatch) -> str:
-    """Where a subject first leaves the truth, in words."""
-    step = "" if mismatch.step is None else f" at step {mismatch.step}"
-    return f"{TITLES[mismatch.subject]}: {mismatch.block}{step} of {mismatch.case}"
-
-
-def repeat(verdict: Verdict, mismatch: Mismatch) -> str:
-    """The command that judges this run again."""
-    case = mismatch.case
-    return f"lstm-oracle verify --seed {verdict.seed} --run {case.number} --dtype {case.dtype}"
-
-
-def to_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as the contract's JSON, with what is ours beside it."""
-    blocks = [
-        {"name": block, "ok": finding.ok, "ratio": finite(finding.ratio), "units": finite(finding.units)}
-        | {"subject": subject, "dtype": dtype, "run": case.number, "step": finding.step}
-        for (subject, dtype, block), (finding, case) in verdict.worst.items()
-    ]
-    mismatch = verdict.narrowest
-    balls = [] if verdict.certificates is None else ["python-flint"]
-    return {
-        "ok": verdict.ok,
-        "blocks": blocks,
-        "diagnosis": [],
-        "mismatch": mismatch and {"text": place(mismatch), "repeat": repeat(verdict, mismatch)},
-        "misprints": [
-            {"edge": misprint.edge, "printed": misprint.printed, "refuted": verdict.refuted[misprint.edge]}
-            for misprint in MISPRINTS
-        ],
-        "certified": verdict.certificates
-        and [asdict(c) | {"ok": c.ok, "digits": finite(c.digits)} for c in verdict.certificates],
-        "runs": verdict.runs,
-        "judged": dict(verdict.judged),
-        "seed": verdict.seed,
-        "seconds": round(verdict.seconds, 1),
-        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *balls, *installed())},
-    }
+def versions() -> dict[str, str]:
+    """The versions of what a verdict rests on."""
+    found = {}
+    for package in ("lstm-oracle", "numpy", "jax"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a folder, not installed
+            found[package] = "unknown"
+    return found
 
 
 def finite(number: float) -> float | None:

@@ -47,11 +47,11 @@ class Truth:
         return tolerance.tolerance(self.loss, steps=len(self.blocks["h"]))
 
 
-def truths(cases: Sequence[Case]) -> list[Truth]:
-    """The truth of each case."""
+def truths(cases: Sequence[Case], lanes: int = 32) -> list[Truth]:
+    """The truth of each case, computed for so many of them at a time."""
     found = []
-    exact = evaluate(blocks, cases, np.dtype(np.float64))
-    rough = evaluate(blocks, cases, np.dtype(np.float32))
+    exact = evaluate(blocks, cases, np.dtype(np.float64), lanes)
+    rough = evaluate(blocks, cases, np.dtype(np.float32), lanes)
     for case, in_64, in_32 in zip(cases, exact, rough, strict=True):
         inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
         truth = Truth(in_64, tolerance.scales(inputs, in_64), 0.0)
@@ -73,8 +73,8 @@ def evaluate(function: Function, cases: Sequence[Case], dtype: DType, lanes: int
     for shape in {shape_for(case.sizes) for case in cases}:
         numbers = [k for k, case in enumerate(cases) if shape_for(case.sizes) == shape]
         for some in (numbers[k : k + lanes] for k in range(0, len(numbers), lanes)):
-            filled = some + some[-1:] * (lanes - len(some))  # every call has the shape that is compiled
-            padded = [padded_inputs(cases[k], shape, dtype) for k in filled]
+            padded = [padded_inputs(cases[k], shape, dtype) for k in some]
+            padded += padded[-1:] * (lanes - len(some))  # every call has the shape that is compiled
             with full_precision():
                 stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *padded)
                 together = {name: np.asarray(a) for name, a in compiled(function)(*stacked).items()}

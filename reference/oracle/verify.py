@@ -15,7 +15,7 @@ from manual import bptt, fused
 from reference.oracle import ours, peers
 from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
-from reference.oracle.judge import Finding, judge, narrowest
+from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.truth import Truth, evaluate, truths
 from reference.run import Array, DType
 

@@ -24,7 +24,7 @@ from manual import derivation
 from reference import lstm
 from reference.oracle import ours
 from reference.oracle.cases import REGIMES, Case, draw_case, draw_inputs
-from reference.oracle.judge import judge
+from reference.oracle.findings import judge
 from reference.oracle.truth import evaluate, truths
 from reference.oracle.verify import SUBJECTS
 

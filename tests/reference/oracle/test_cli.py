@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from manual import bptt
-from reference.oracle import cli, report
+from reference.oracle import cli, verify_report
 
 SMALL = ["verify", "--runs", "3"]
 
@@ -47,7 +47,7 @@ def test_json_holds_what_the_contract_names(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_json_knows_no_infinity() -> None:
-    assert [report.finite(number) for number in (1.5, float("inf"), float("nan"))] == [1.5, None, None]
+    assert [verify_report.finite(number) for number in (1.5, float("inf"), float("nan"))] == [1.5, None, None]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""What is judged, and the three ways to call it: in this process, in a child process, as a program.
+
+A callable is called in this process, since most cannot be sent elsewhere; a hang or a crash would
+take this process along. A name, `pkg.module:adapter`, is imported in a child process, which is
+stopped after `timeout` seconds and started again after it died. A program, `exec:./program`, is
+started for every run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+
+from reference.oracle.behaviour import Adapter, Observation, Observer, Randomness
+from reference.oracle.worker import TargetError
+from reference.run import Run
+
+# Known packages by name: what `lstm-oracle check NAME` calls, as pkg.module:adapter.
+PACKAGES: dict[str, str] = {}
+
+
+class Candidate(ABC):
+    """Something to judge. `target` is its name on the command line, or None where it has none."""
+
+    deaths = 0  # how often it had to be started again
+
+    def __init__(self, name: str, target: str | None) -> None:
+        self.name, self.target = name, target
+
+    @abstractmethod
+    def __call__(self, inputs: Run) -> Observation:
+        """What it does with these inputs."""
+
+    def restart(self) -> bool:
+        """Forget all calls before, if that is possible."""
+        return False
+
+    def close(self) -> None:  # noqa: B027
+        """Leave nothing running."""
+
+    def __enter__(self) -> Candidate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = False) -> Candidate:
+    """The candidate for a callable, or for the name of one: `pkg.module:adapter`, `exec:./program arguments`.
+
+    Args:
+        isolate: whether a callable, too, is called in a child process, which imports it by its name.
+
+    Raises:
+        TypeError: neither a callable nor a name.
+        TargetError: it cannot be imported or started.
+    """
+    from reference.oracle.processes import Isolated, Program
+
+    if not isinstance(adapter, str):
+        if not callable(adapter):
+            raise TypeError(f"adapter is a {type(adapter).__name__}; expected a callable or a name of one")
+        if not isolate:
+            return InProcess(adapter)
+        adapter = importable_name(adapter)
+    if adapter.startswith("exec:"):
+        return Program(adapter, timeout)
+    target = PACKAGES.get(adapter, adapter)
+    if not all(target.partition(":")):
+        known = "".join(f", {name}" for name in PACKAGES)
+        raise TargetError(f"{adapter!r} is no target; expected pkg.module:adapter or exec:./program{known}")
+    return Isolated(adapter, target, timeout)
+
+
+def importable_name(adapter: Adapter) -> str:
+    """`pkg.module:adapter`, for a callable that a child process can import."""
+    module, name = getattr(adapter, "__module__", None), getattr(adapter, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        raise TargetError(f"{adapter!r} cannot be imported by name, so it cannot be isolated; put it in a module")
+    return f"{module}:{name}"
+
+
+class InProcess(Candidate):
+    """A callable, called here."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        target: str | None = None
+        with contextlib.suppress(TargetError):
+            target = importable_name(adapter)
+        super().__init__(target or str(getattr(adapter, "__qualname__", type(adapter).__name__)), target)
+        self.observer, self.randomness = Observer(adapter), Randomness()
+
+    def __call__(self, inputs: Run) -> Observation:
+        return self.observer(inputs)
+
+    def close(self) -> None:
+        """Leave the global random states as they were."""
+        self.randomness.restore()

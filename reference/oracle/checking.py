@@ -1,0 +1,69 @@
+"""`check`: judges an LSTM on runs that it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from reference.oracle.behaviour import Adapter
+from reference.oracle.candidate import candidate
+from reference.oracle.cases import REGIMES, Regime, Sizes, draw_case
+from reference.oracle.examination import Examination
+from reference.oracle.report import Report
+
+DTYPES = ("float64", "float32")
+EMPTY: tuple[Sizes, ...] = ((0, 2, 3, 4), (3, 0, 2, 4), (2, 3, 0, 4))  # judged beside what is drawn
+
+
+def check(
+    adapter: Adapter | str,
+    *,
+    dtype: str = "float64",
+    max_examples: int = 100,
+    seed: int = 0,
+    run: int | None = None,
+    sizes: Sizes | None = None,
+    regime: Regime | None = None,
+    timeout: float = 60.0,
+    isolate: bool = False,
+    progress: Callable[[int], None] = lambda runs: None,
+) -> Report:
+    """Judge an LSTM on drawn runs.
+
+    Args:
+        adapter: a callable that takes a run's inputs by keyword and returns a mapping with any of
+            its outputs; or the name of one, "pkg.module:adapter", or "exec:./program arguments",
+            which run in a process of their own.
+        dtype: the precision of the runs, "float64" or "float32".
+        max_examples: how many runs to draw.
+        seed: draws other runs.
+        run: judge the run of this number alone, with other `sizes` (T, B, D, H) or in another
+            `regime` if these are given.
+        timeout: seconds after which a call in another process counts as hanging.
+        isolate: whether a callable is imported and called in a process of its own, too.
+        progress: told how many more runs are judged.
+
+    Raises:
+        TypeError, ValueError: an argument that does not fit; `candidate.TargetError` where there
+            is nothing to call.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; expected {' or '.join(DTYPES)}")
+    for name, number, least in (("max_examples", max_examples, 1), ("seed", seed, 0), ("run", run or 0, 0)):
+        if not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} is {number!r}; expected a whole number from {least} on")
+    if regime is not None and regime not in REGIMES:
+        raise ValueError(f"regime is {regime!r}; expected one of {', '.join(REGIMES)}")
+    if sizes is not None and (len(sizes) != 4 or min(sizes) < 0 or sizes[3] < 1):
+        raise ValueError(f"sizes is {sizes!r}; expected (T, B, D, H), none negative and H at least 1")
+    if not timeout > 0:
+        raise ValueError(f"timeout is {timeout!r}; expected seconds, more than 0")
+    kind = np.dtype(dtype)
+    if run is not None:
+        cases = [draw_case(seed, run, kind, sizes, regime)]
+    else:
+        cases = [draw_case(seed, number, kind) for number in range(max_examples)]
+        cases += [draw_case(seed, max_examples + k, kind, empty) for k, empty in enumerate(EMPTY)]
+    with candidate(adapter, timeout=timeout, isolate=isolate) as subject:
+        return Examination(subject, seed, kind, progress).report(cases, shrink=run is None)

@@ -1,0 +1,95 @@
+"""`judge`: one recorded run, whoever recorded it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from reference.oracle.behaviour import Observation, fitting
+from reference.oracle.cases import SHAPES, Case
+from reference.oracle.diagnosis import diagnose, locate
+from reference.oracle.examination import evidence
+from reference.oracle.files import read_run
+from reference.oracle.report import Failure, Kept, Report, blocks_of
+from reference.oracle.trial import MISMATCH, judged
+from reference.oracle.truth import shape_for, truths
+from reference.run import INPUTS, OUTPUTS, Array, complete
+
+MOST_BYTES = 2**32  # of memory for the truth of one run
+ARRAYS = 120  # of (T, B, H), that autodiff holds at once: measured
+
+
+def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
+    """Judge one recorded run: its inputs and any of its outputs, in one mapping or in files.
+
+    Args:
+        run: a mapping from name to array, an `.npz` file, or a folder of `.npy` files. Inputs are
+            float32 or float64 and are taken as exact. Every output is judged at the precision of
+            its own dtype.
+
+    Raises:
+        TypeError, ValueError: no run, or one that is too large to be judged here;
+            `files.RunFileError` where a file is at fault. The message says which array, what it
+            was and what was expected.
+    """
+    start = time.perf_counter()
+    subject = "run" if isinstance(run, Mapping) else str(run)
+    arrays = run if isinstance(run, Mapping) else read_run(Path(run))
+    if unknown := [name for name in arrays if name not in INPUTS | OUTPUTS]:
+        raise TypeError(f"{unknown[0]} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
+    case = Case(0, "recorded", complete({name: exact(name, arrays[name]) for name in INPUTS if name in arrays}))
+    outputs = {name: np.asarray(arrays[name]) for name in OUTPUTS if name in arrays}
+    if not outputs:
+        raise ValueError(f"the run has no outputs; expected any of {', '.join(OUTPUTS)}")
+    for name, array in outputs.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
+    require_within_reason(case)
+    fit, problems = fitting(outputs, case.inputs)
+    problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
+    (truth,) = truths([case], lanes=32 if shape_for(case.sizes) in SHAPES else 1)
+    trial = judged(case, truth, Observation(fit, tuple(problems)))
+    finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
+    known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
+    explanations = tuple(tuple(bugs) for bugs in diagnose(known)) if known else ()
+    texts = {problem.kind: problem.text for problem in reversed(problems)}
+    if MISMATCH in trial.kinds:
+        texts = {MISMATCH: ", ".join(trial.wrong)} | texts
+    return Report(
+        subject=subject,
+        dtype="/".join(sorted({array.dtype.name for array in outputs.values()})),
+        blocks=blocks_of([trial]),
+        failures=tuple(Failure(kind, text, 1, trial.which) for kind, text in texts.items()),
+        explanations=explanations,
+        location=locate(known) if known and not explanations else "",
+        trials=(trial,),
+        kept=Kept(case.inputs, fit, truth),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def exact(name: str, value: Array) -> Array:
+    """An input in float64, which holds every float32 exactly."""
+    array = np.asarray(value)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
+    if not np.isfinite(array).all():
+        at = [int(k) for k in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{name} is {array[tuple(at)]} at {at}; expected finite inputs, nothing else can be judged")
+    return array.astype(np.float64)
+
+
+def require_within_reason(case: Case) -> None:
+    """Refuse a run whose truth does not fit into memory; say so where it takes a while."""
+    T, B, D, H = case.sizes
+    needed = 8 * (ARRAYS * T * B * max(D, H) + 40 * H * (H + D))
+    if needed > MOST_BYTES:
+        found = f"the run has T={T} B={B} D={D} H={H}, for which autodiff needs about {needed / 2**30:.1f} GiB"
+        raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: record fewer steps or rows")
+    if shape_for(case.sizes) not in SHAPES:
+        print(f"Compiling the truth for T={T} B={B} D={D} H={H}; this takes some seconds.", file=sys.stderr)
