@@ -1,0 +1,141 @@
+"""`judge`: a recorded run, in any subset of outputs and either precision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference.oracle import cli, judge, judging
+from reference.oracle.cases import draw_case
+from reference.oracle.files import write_run
+from reference.run import OUTPUTS
+from tests.candidates import adapters
+
+SIZES = 4, 2, 3, 5
+
+
+def recorded(name: str = "right", dtype: str = "float64", sizes: Any = SIZES) -> dict[str, Any]:
+    inputs = draw_case(0, 1, np.dtype(dtype), sizes, "ordinary").inputs
+    return inputs | getattr(adapters, name)(**{key: array.copy() for key, array in inputs.items()})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("outputs", [["h"], ["C_T"], ["dW_i", "dx"], ["dC0"], list(OUTPUTS)])
+def test_any_subset_of_outputs_is_judged(dtype: str, outputs: list[str]) -> None:
+    run = {name: array for name, array in recorded(dtype=dtype).items() if name not in OUTPUTS or name in outputs}
+    report = judge(run)
+    assert report.ok
+    assert report.dtype == dtype
+    assert [block.name for block in report.blocks] == outputs
+
+
+def test_a_missing_bias_state_or_gradient_is_zero() -> None:
+    run = draw_case(0, 6, np.dtype(np.float64), SIZES, "plain").inputs
+    run |= adapters.right(**run)
+    needed = {
+        name: array
+        for name, array in run.items()
+        if name[:2] not in ("b_", "h0", "C0") and name not in ("dh_T", "dC_T")
+    }
+    assert judge(needed).ok
+
+
+def test_every_output_is_judged_at_its_own_precision() -> None:
+    run = recorded()
+    single = {name: run[name].astype(np.float32) for name in OUTPUTS}
+    assert judge(run | single).ok
+    report = judge(run | {"h": single["h"]} | {"dx": single["dx"].astype(np.float64)})
+    assert [block.name for block in report.blocks if not block.ok] == ["dx"]
+    assert report.dtype == "float32/float64"
+
+
+def test_float32_inputs_are_exact() -> None:
+    inputs = {
+        name: array.astype(np.float64) for name, array in recorded(dtype="float32").items() if name not in OUTPUTS
+    }
+    outputs = adapters.right(**inputs)
+    assert judge({name: array.astype(np.float32) for name, array in inputs.items()} | outputs).ok
+
+
+def test_what_is_wrong_is_named_with_its_place() -> None:
+    report = judge(recorded("only_long"))
+    assert not report.ok
+    assert [failure.kind for failure in report.failures] == ["mismatch"]
+    assert "h is wrong; C, C_T" in str(report)
+    assert report.explanations or "h at step 3" in str(report)
+
+
+def test_a_wrong_shape_and_nan_are_told() -> None:
+    run = recorded()
+    said = {failure.kind: failure.text for failure in judge(run | {"h": run["h"][0]}).failures}
+    assert said == {"shape": "h has shape (2, 5); expected (T=4, B=2, H=5)"}
+    run["dx"][1, 1, 1] = np.nan
+    report = judge(run)
+    assert [failure.kind for failure in report.failures] == ["not_finite"]
+    assert [block.name for block in report.blocks if not block.ok] == ["dx"]
+    assert next(block for block in report.to_json()["blocks"] if block["name"] == "dx")["ratio"] is None
+
+
+def test_other_shapes_compile_their_own_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    assert judge(recorded(sizes=(71, 1, 1, 2))).ok
+    assert "Compiling the truth for T=71 B=1 D=1 H=2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"W_f": None}, ValueError, "W_f missing; a run needs W_f"),
+        ({"x": np.zeros((4, 2, 9))}, ValueError, r"x has shape \(4, 2, 9\); expected \(T, B, D=3\)"),
+        ({"x": np.zeros((4, 2, 3), int)}, TypeError, "x has dtype int64; expected float32 or float64"),
+        ({"h0": np.full((2, 5), np.inf)}, ValueError, r"h0 is inf at \[0, 0\]; expected finite inputs"),
+        ({"h": np.zeros((4, 2, 5), np.float16)}, TypeError, "h has dtype float16; expected float32 or float64"),
+        ({"dc0": np.zeros((2, 5))}, TypeError, "dc0 is not an array of a run; expected W_f"),
+        (dict.fromkeys(OUTPUTS), ValueError, "the run has no outputs; expected any of h, C"),
+    ],
+)
+def test_what_is_no_run_is_refused_by_name(change: dict[str, Any], error: type[Exception], said: str) -> None:
+    run = recorded() | change
+    with pytest.raises(error, match=said):
+        judge({name: array for name, array in run.items() if array is not None})
+
+
+def test_a_huge_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "MOST_BYTES", 10**4)
+    with pytest.raises(ValueError, match="the run has T=4 B=2 D=3 H=5, for which autodiff needs about"):
+        judge(recorded())
+
+
+def test_several_files_are_judged_each_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "right.npz", recorded())
+    write_run(tmp_path / "wrong", recorded("no_cell_carry"))
+    (tmp_path / "text.npz").write_text("no run")
+    files = [str(tmp_path / name) for name in ("right.npz", "text.npz", "wrong")]
+
+    assert cli.main(["judge", *files[::2], "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["file"], one["ok"]) for one in found] == [(files[0], True), (files[2], False)]
+
+    assert cli.main(["judge", *files, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert [one["ok"] for one in json.loads(out)] == [True, False, False]
+    assert "neither an .npz file nor a folder" in json.loads(out)[1]["error"]
+    assert err.count("\n") == 1
+
+    assert cli.main(["judge", files[0], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == files[0]
+
+    assert cli.main(["judge", *files[::2]]) == 1
+    first, second = capsys.readouterr().out.split("RIGHT\n\n")
+    assert first.startswith(f"{files[0]}: one recorded run, T=4 B=2 D=3 H=5, float64; lstm-oracle ")
+    assert second.endswith("WRONG\n")
+
+
+def test_a_file_that_is_no_run_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = recorded()
+    write_run(tmp_path / "run.npz", {name: array for name, array in run.items() if name != "U_g"})
+    assert cli.main(["judge", str(tmp_path / "run.npz")]) == 2
+    assert f"lstm-oracle: {tmp_path / 'run.npz'}: U_g missing; a run needs" in capsys.readouterr().err
