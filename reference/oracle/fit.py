@@ -127,7 +127,7 @@ class Fit:
             return self.flat(compose(program.bugs)(self.run).states(), names)
         unit = compose(program.bugs, program.base)(self.run)
         states = self._prepare(unit, program)
-        found = self.flat(states | (unit.gathered() if unit.δ or not unit.T else unit.gradients()))
+        found = self.flat(states | (unit.gathered() if unit.δ else unit.gradients()))
         if len(program.bugs) <= self.keep:
             self.units[program] = unit
         return found

@@ -1,0 +1,93 @@
+"""The layers: manual on NumPy alone, the reference on JAX without manual, the oracle on both, nobody on the tests."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import manual
+import reference
+
+PACKAGES = {package.__name__: Path(package.__file__ or "").parent for package in (manual, reference)}
+MODULES = {
+    ".".join((name, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__"): path
+    for name, folder in PACKAGES.items()
+    for path in folder.rglob("*.py")
+}
+STANDARD = set(sys.stdlib_module_names)
+TRUTH = {"reference", "reference.run", "reference.lstm", "reference.probes"}
+
+
+def imported(module: str) -> set[str]:
+    """The modules that a file imports anywhere in it, in full."""
+    tree, found = ast.parse(MODULES[module].read_text(encoding="utf-8")), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports by a relative name"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found
+
+
+def foreign(module: str) -> set[str]:
+    """The imports of a file that are not the standard library's."""
+    return {name for name in imported(module) if name.split(".")[0] not in STANDARD}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("manual")])
+def test_manual_imports_numpy_and_itself(module: str) -> None:
+    assert {name.split(".")[0] for name in foreign(module)} <= {"numpy", "manual"}
+
+
+@pytest.mark.parametrize("module", sorted(TRUTH))
+def test_the_truth_imports_jax_and_itself(module: str) -> None:
+    allowed = {"numpy", "numpy.typing", "jax", "jax.numpy"} | TRUTH
+    assert foreign(module) <= ({"numpy", "numpy.typing"} if module == "reference.run" else allowed)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_imports_the_tests(module: str) -> None:
+    assert not {name.split(".")[0] for name in imported(module)} & {"tests", "pytest", "conftest"}
+
+
+def test_the_derivation_and_the_unit_know_nothing_of_time_or_of_the_fast_twin() -> None:
+    assert foreign("manual.derivation") == {"numpy", "numpy.typing"}
+    assert "manual.fused" not in foreign("manual.bptt")
+    assert not {"manual.bptt", "manual.derivation"} & foreign("manual.fused")
+
+
+def after(program: str) -> set[str]:
+    """The top-level modules that a new Python has in it after a program."""
+    told = f"{program}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_manual_brings_numpy_and_nothing_else() -> None:
+    numpy = "import numpy as np; rng = np.random.default_rng(0)"
+    used = """
+import manual
+tape = manual.forward(manual.Params.init(rng, 2, 3), np.ones((2, 1, 2)))
+manual.backward(tape, tape.h), manual.deltas(tape, tape.h)
+"""
+    assert after(numpy + used) - after(numpy) - STANDARD == {"manual"}
+
+
+def test_the_reference_does_not_bring_manual() -> None:
+    used = "import reference; reference.forward, reference.backward, reference.deltas"
+    brought = after(used)
+    assert "jax" in brought
+    assert "manual" not in brought
+
+
+def test_the_doors_are_those_of_the_contract() -> None:
+    assert {"Params", "forward", "backward", "deltas"} <= set(manual.__all__)
+    assert {"forward", "backward", "deltas"} <= set(reference.__all__)
+    for package in (manual, reference):
+        assert all(hasattr(package, name) for name in package.__all__)
