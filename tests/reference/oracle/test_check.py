@@ -73,7 +73,7 @@ def test_the_command_repeats_the_run_and_saves_it(tmp_path: Path, capsys: pytest
     assert found["seed"] == 3
     assert found["runs"] == 1
 
-    assert cli.main(["judge", saved]) == 1
+    assert cli.main(["judge", f"{tmp_path}/run.npz"]) == 1
     assert "h is wrong; C, C_T, dW_*" in capsys.readouterr().out
 
     ran = subprocess.run(
