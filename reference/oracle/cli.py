@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 
-NEEDED = ("jax", "rich")  # what NumPy alone does not bring; imported where they are used, since that takes seconds
+NEEDED = ("jax", "rich", "hypothesis")  # beyond NumPy; imported where they are used, since that takes seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,7 +116,7 @@ def run_check(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from reference.oracle import saving
-    from reference.oracle.checking import check
+    from reference.oracle.checking import EMPTY, check
     from reference.oracle.verify_report import progress
 
     save = options.save and Path(options.save)
@@ -125,7 +125,7 @@ def run_check(options: argparse.Namespace) -> int:
     if options.run is None and (options.sizes or options.regime):
         return unusable("--sizes and --regime change one run; name it with --run")
     try:
-        with progress(options.runs if options.run is None else 1) as advance:
+        with progress(options.runs + len(EMPTY) if options.run is None else 1) as advance:
             report = check(
                 options.target,
                 dtype=options.dtype,

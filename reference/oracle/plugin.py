@@ -6,6 +6,7 @@ pytest imports this module wherever the package is installed, so it imports noth
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be met. Where no file is named, judge the LSTM and collect nothing else."""
     if config.option.lstm is None:
         return
+    if not all(map(find_spec, ("jax", "hypothesis"))):
+        raise pytest.UsageError("--lstm needs more than is installed: pip install 'lstm-oracle[oracle]'")
     if config.option.lstm_layout not in LAYOUTS:
         raise pytest.UsageError(
             f"--lstm-layout is {config.option.lstm_layout!r}; expected {', '.join(LAYOUTS)}: wrap others in an adapter"
@@ -68,7 +71,6 @@ class Suite(pytest.Collector):
     """The tests of one LSTM, which is judged once, when the first of them runs."""
 
     found: Report | None = None
-    unusable = ""
 
     def collect(self) -> Iterator[pytest.Item]:
         """A test for each property, and one for each line of the xfails file that names none."""
@@ -91,8 +93,6 @@ class Suite(pytest.Collector):
         from reference.oracle.checking import check
 
         option = self.config.option
-        if self.unusable:
-            pytest.exit(self.unusable, 2)
         if self.found is None:
             try:
                 self.found = check(

@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
@@ -37,8 +38,9 @@ def smallest(fails: Callable[[Case], bool], case: Case, seed: int, *, attempts: 
             drawn.extend([smaller] * known[found])
         return known[found]
 
-    sizes = st.tuples(*(st.one_of(st.integers(min(1, size), size), st.just(size)) for size in case.sizes))
-    regimes = st.one_of(st.sampled_from(SIMPLEST), st.just(case.regime))
+    # One choice for each, half of them that of `case`: Hypothesis shrinks to few choices first.
+    sizes = st.tuples(*(st.integers(min(1, size), 2 * size).map(partial(min, size)) for size in case.sizes))
+    regimes = st.sampled_from([*SIMPLEST, *[case.regime] * len(SIMPLEST)])
     bounded = settings(
         database=None,
         deadline=None,

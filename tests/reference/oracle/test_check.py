@@ -56,9 +56,8 @@ def test_the_right_outputs_of_a_wrong_lstm_are_right() -> None:
 
 
 def test_the_command_repeats_the_run_and_saves_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        cli.main(["check", f"{MODULE}:only_long", "--runs", "7", "--seed", "3", "--save", f"{tmp_path}/run.npz"]) == 1
-    )
+    target, saved = f"{MODULE}:only_long", str(tmp_path / "run.npz")
+    assert cli.main(["check", target, "--runs", "7", "--seed", "3", "--save", saved]) == 1
     first = capsys.readouterr().out
     assert first.endswith("WRONG\n")
     (command,) = {line for line in first.splitlines() if line.startswith("Repeat with: ") and "4,1,1,1" in line}
@@ -76,13 +75,8 @@ def test_the_command_repeats_the_run_and_saves_it(tmp_path: Path, capsys: pytest
     assert cli.main(["judge", f"{tmp_path}/run.npz"]) == 1
     assert "h is wrong; C, C_T, dW_*" in capsys.readouterr().out
 
-    ran = subprocess.run(
-        [sys.executable, script],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path, env=env)
     assert ran.returncode == 1
     assert ran.stderr.endswith("AssertionError: wrong: h\n")
     assert "h differs by up to " in ran.stdout
