@@ -24,7 +24,7 @@ import numpy as np
 from reference.run import GATES, Array, DType
 
 LEAST = 64.0
-MARGIN = 4.0
+MARGIN = 8.0
 PER_STEP = 2.0
 SMALLEST = 1 / 16
 
