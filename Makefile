@@ -17,8 +17,8 @@ help: ## list these targets
 verify: $(STAMP) ## hold the hand derivation against every truth: the main job
 	@$(BIN)/lstm-oracle verify $(ARGS)
 
-test: $(STAMP) ## run the test suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the test suite, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 deep: $(STAMP) ## run the test suite with many more drawn examples
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,49 @@
+"""The fast twin works block by block: wherever a block ends, the results are the same."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manual import fused
+from reference.oracle.cases import Case
+from reference.oracle.truth import VALUES
+from tests.strategies import DTYPES, drawn, runs
+from tests.twins import backward, forward, judge, upstream_of
+
+BLOCKS = st.integers(1, 40)  # rows of a block, far fewer than it has by itself, so that a run has many
+
+
+@given(run=runs(), rows=BLOCKS)
+def test_every_forward_value_is_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
+    with mock.patch.object(fused, "ROWS", rows):
+        tape = forward(fused, run)
+    judge(run, {name: getattr(tape, name) for name in VALUES})
+
+
+@given(run=runs(), rows=BLOCKS)
+def test_every_gradient_is_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
+    with mock.patch.object(fused, "ROWS", rows):
+        judge(run, backward(fused, run))
+
+
+@given(run=runs(), rows=BLOCKS)
+def test_the_gates_deltas_are_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
+    with mock.patch.object(fused, "ROWS", rows):
+        Δ, δ25, δ11 = fused.gate_deltas(forward(fused, run), *upstream_of(run).values())
+    edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=2), strict=True))
+    judge(run, edges | {"dh0": δ25, "dC0": δ11})
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(5, 5, 2, 3), (23, 2, 3, 4)])
+def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: tuple[int, int, int, int], dtype: str) -> None:
+    """At twelve rows a block the first run has blocks of 2, 2 and 1 steps, the other of 6, 6, 6 and 5."""
+    run = drawn(sizes, "ordinary", dtype, 0)
+    with mock.patch.object(fused, "ROWS", 12):
+        assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"])
+        judge(run, backward(fused, run))
