@@ -13,6 +13,7 @@ from reference.oracle.behaviour import MISBEHAVIOURS, Observation, Problem
 from reference.oracle.candidate import Candidate
 from reference.oracle.cases import Case, Regime, draw_case
 from reference.oracle.diagnosis import Evidence, diagnose, locate
+from reference.oracle.findings import beginning
 from reference.oracle.report import Failure, Kept, Named, Report, blocks_of
 from reference.oracle.shrinking import smallest
 from reference.oracle.trial import MISMATCH, Trial, Which, judged, returned
@@ -71,7 +72,7 @@ class Examination:
             self.notes.append(f"It hung or died so often that {skipped} runs were not judged.")
         self.note_refusals()
         failures = self.failures(shrink)
-        explanations, location, kept = self.diagnosis()
+        begins, explanations, location, kept = self.diagnosis()
         return Report(
             subject=self.subject.name,
             target=self.subject.target,
@@ -79,6 +80,7 @@ class Examination:
             seed=self.seed,
             blocks=blocks_of(self.trials),
             failures=tuple(failures),
+            beginning=begins,
             explanations=explanations,
             location=location,
             trials=tuple(self.trials),
@@ -200,22 +202,23 @@ class Examination:
         (truth,) = truths([case])
         return judged(case, truth, seen)
 
-    def diagnosis(self) -> tuple[tuple[tuple[Named, ...], ...], str, Kept | None]:
-        """What explains the outputs that are wrong, or the narrowest place; and the run to save."""
+    def diagnosis(self) -> tuple[str, tuple[tuple[Named, ...], ...], str, Kept | None]:
+        """Where it goes wrong first, what explains it, or the narrowest place; and the run to save."""
         if not self.shown:
-            return (), "", None
+            return "", (), "", None
         kind = MISMATCH if MISMATCH in self.shown else next(iter(self.shown))
         _, case = self.shown[kind]
         (truth,) = truths([case])
         seen = Observation() if self.given_up or kind == "hangs" else self.call(case.inputs)
         kept = Kept(case.inputs, seen.outputs, truth)
         if MISMATCH not in self.shown:
-            return (), "", kept
+            return "", (), "", kept
         finite = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
         smallest_one = [evidence(case, truth, finite)] if finite else []
         known = [*smallest_one, *(run for _, run in self.wrong.values()), *(run for _, run in self.right.values())]
         explanations = tuple(tuple(bugs) for bugs in diagnose(known))
-        return explanations, "" if explanations else locate(known), kept
+        begins = beginning(truth, known[0].outputs, known[0].dtype) if smallest_one else ""
+        return begins, explanations, "" if explanations else locate(known), kept
 
     def case(self, which: Which) -> Case:
         """The case again, of which only the name was kept."""

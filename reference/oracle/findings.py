@@ -63,6 +63,14 @@ def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place
     return min(wrong, key=position, default=None)
 
 
+def beginning(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> str:
+    """Where a run first goes wrong, in words: forward from the first wrong step, else backward from the last."""
+    block, step = narrowest(truth, outputs, dtype) or ("", None)
+    if step is None:
+        return block
+    return f"{block}, from step {step} {'on' if block in VALUES else 'backwards'}"
+
+
 def _errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tuple[str, Array, bool]]:
     """Each block with its worst error at every step, and whether it has steps."""
     errors = []

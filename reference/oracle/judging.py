@@ -15,6 +15,7 @@ from reference.oracle.cases import SHAPES, Case
 from reference.oracle.diagnosis import diagnose, locate
 from reference.oracle.examination import evidence
 from reference.oracle.files import read_run
+from reference.oracle.findings import beginning
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged
 from reference.oracle.truth import shape_for, truths
@@ -66,6 +67,7 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
         blocks=blocks_of([trial]),
         failures=tuple(Failure(kind, text, 1, trial.which) for kind, text in texts.items()),
         explanations=explanations,
+        beginning=beginning(truth, known[0].outputs, known[0].dtype) if known else "",
         location=locate(known) if known and not explanations else "",
         trials=(trial,),
         kept=Kept(case.inputs, fit, truth),

@@ -68,6 +68,7 @@ class Report:
     blocks: tuple[Block, ...]
     failures: tuple[Failure, ...] = ()
     explanations: tuple[tuple[Named, ...], ...] = ()  # alternatives, each of one or several known mistakes
+    beginning: str = ""  # where the smallest wrong run goes wrong first
     location: str = ""  # the narrowest place, where no mistake is named
     target: str | None = None  # the subject's name on the command line
     seed: int | None = None
@@ -106,6 +107,7 @@ class Report:
                 for number, bugs in enumerate(self.explanations)
                 for bug in bugs
             ],
+            "beginning": self.beginning,
             "location": self.location,
             "failures": [
                 {"kind": failure.kind, "text": failure.text, "runs": failure.runs, "repeat": failure.repeat}

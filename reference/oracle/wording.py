@@ -50,6 +50,8 @@ def paragraph(report: Report, failure: Failure) -> str:
     lines = [sentence]
     if report.seed is not None:
         lines.append(f"The smallest run that shows it is {failure.which}: {failure.text}.")
+    if report.beginning:
+        lines.append(f"It goes wrong first in {report.beginning}.")
     return "\n".join([*lines, *explanation(report), *repeat(failure)])
 
 

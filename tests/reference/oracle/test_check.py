@@ -35,10 +35,16 @@ def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: st
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "block"),
-    [("only_long", (4, 1, 1, 1), "h"), ("only_saturated", (1, 1, 1), "dC0"), ("no_cell_carry", (1, 1, 1, 1), "dC0")],
+    ("name", "sizes", "block", "begins"),
+    [
+        ("only_long", (4, 1, 1, 1), "h", "h, from step 3 on"),
+        ("only_saturated", (1, 1, 1), "dC0", "dC0"),
+        ("no_cell_carry", (1, 1, 1, 1), "dC0", "dx, from step 0 backwards"),
+    ],
 )
-def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(name: str, sizes: tuple[int, ...], block: str) -> None:
+def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(
+    name: str, sizes: tuple[int, ...], block: str, begins: str
+) -> None:
     report = oracle.check(getattr(adapters, name), max_examples=14)
     assert not report.ok
     failure = report.failures[0]
@@ -46,6 +52,7 @@ def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(name: str, sizes
     assert failure.which is not None
     assert failure.which.sizes[: len(sizes)] == sizes
     assert block in failure.text
+    assert report.beginning == begins
     assert f"Repeat with: {failure.repeat}" in str(report)
 
 
