@@ -24,8 +24,9 @@ __all__ = ["Evidence", "diagnose", "locate"]
 
 MOST_FORWARD = 3  # mistakes in the forward pass
 MOST = 4  # mistakes in the backward pass beside them
+STARTS = 3  # runs to start from, where what explains one does not explain the others
 BRANCHES = 8  # partial explanations that are followed further
-SECONDS = 20.0
+SECONDS = 12.0
 
 
 class OutOfTime(Exception):
@@ -58,12 +59,13 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
 
 def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:
     """The explanations that a search from one of the first wrong runs finds."""
-    for first in wrong[:3]:
+    for first in wrong[:STARTS]:
+        search = Search(first, bugs, deadline)
         try:
-            found = confirmed(Search(first, bugs, deadline), Program(), fits, depth=2)
+            found = confirmed(search, Program(), fits, depth=2)
         except OutOfTime:
             return []
-        if found:
+        if found or not search.found:  # what explains all runs would have explained this one
             return fewest({program.bugs for program in found})
     return []
 
@@ -87,6 +89,7 @@ def confirmed(search: Search, start: Program, fits: Sequence[Fit], depth: int) -
     explaining: list[Program] = []
     failing: list[tuple[Program, Fit]] = []
     for program in search.explain(start):
+        search.found = True
         if len(program.bugs) > min((len(p.bugs) for p in explaining), default=MOST + MOST_FORWARD):
             continue
         against = next((fit for fit in fits if not fit.explained(program)), None)
@@ -120,6 +123,7 @@ class Search:
 
     def __init__(self, fit: Fit, bugs: Sequence[Bug], deadline: float) -> None:
         self.fit, self.bugs, self.deadline = fit, bugs, deadline
+        self.found = False  # anything that explains this run
 
     def explain(self, start: Program) -> list[Program]:
         """The programs with the fewest mistakes, beside those of `start`, that explain the run."""
@@ -177,6 +181,8 @@ class Search:
             if bug in start.bugs or (forward_only and not bug.forward):
                 continue
             program = start.with_(bug)
+            if bug.forward and not forward_only and self.spoils(program, right[: self.fit.forward_cells]):
+                continue
             now = self.right(program, forward_only)
             if now is None:
                 continue
@@ -185,6 +191,11 @@ class Search:
             touched = self.fit.differs(changed, values)
             if touched.any() and not (touched & right).any():
                 yield program, (now, touched)
+
+    def spoils(self, program: Program, right: Array) -> bool:
+        """Whether a program is wrong in cells of the forward pass that were right, which is soon told."""
+        now = self.right(program, forward_only=True)
+        return now is None or bool((right & ~now).any())
 
     def pairs(
         self, start: Program, singles: dict[Program, tuple[Array, Array]], forward_only: bool
