@@ -14,7 +14,7 @@ from reference.run import Array, DType
 
 FLOAT64 = np.dtype(np.float64)
 FLOAT32 = np.dtype(np.float32)
-SIZES = ((3, 2, 5, 4), (4, 3, 4, 5), (4, 4, 5, 5))  # the last one for what needs D = H, or T = B
+SIZES = ((3, 2, 5, 4), (5, 3, 4, 6), (4, 4, 5, 5))  # the last one for what needs D = H, or T = B
 Known = list[tuple[Case, Truth]]
 
 
@@ -23,9 +23,9 @@ def known_runs(dtype: DType = FLOAT64, sizes: Iterable[tuple[int, int, int, int]
     cases = []
     for number, size in enumerate(sizes):
         inputs = draw_inputs(np.random.default_rng([number, 7]), size, "ordinary", FLOAT64)
+        rng = np.random.default_rng([number, 8])
         for name in ("b_f", "b_i", "b_g", "b_o", "h0", "C0", "dh", "dh_T", "dC_T"):
-            inputs[name] = np.random.default_rng([number, len(name), ord(name[-1])]).normal(size=inputs[name].shape)
-        inputs["C0"] *= 2  # so that a clipped one shows
+            inputs[name] = 2 * rng.normal(size=inputs[name].shape)  # of a size that shows clipping
         cases.append(Case(number, "ordinary", {name: array.astype(dtype) for name, array in inputs.items()}))
     return [*zip(cases, truths(cases), strict=True)]
 

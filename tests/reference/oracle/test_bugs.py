@@ -44,8 +44,7 @@ def test_every_entry_can_be_read() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
 def test_every_mistake_is_caught(bug: Bug, known: Known) -> None:
-    for e in evidence_of(bug.unit, known)[-1:]:
-        assert any(not finding.ok for finding in judge(e.truth, e.outputs, e.dtype))
+    assert any(not finding.ok for e in evidence_of(bug.unit, known) for finding in judge(e.truth, e.outputs, e.dtype))
 
 
 def test_no_two_mistakes_are_the_same(known: Known) -> None:

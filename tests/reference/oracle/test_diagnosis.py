@@ -88,7 +88,7 @@ def test_what_the_runs_cannot_tell_apart_is_all_named() -> None:
     [
         ("W_transposed", "dC_T_dropped"),
         ("bias_twice", "hard_sigmoid"),
-        ("no_cell_carry_between_steps", "no_hidden_carry"),
+        ("cell_carry_by_the_wrong_f", "no_hidden_carry"),
         ("gate_order_ifgo", "h_for_h_prev"),
         ("C0_ignored", "C_for_C_prev"),
         ("misprint_8", "misprint_22"),
