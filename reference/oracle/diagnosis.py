@@ -24,8 +24,9 @@ __all__ = ["Evidence", "diagnose", "locate"]
 
 MOST_FORWARD = 3  # mistakes in the forward pass
 MOST = 4  # mistakes in the backward pass beside them
+STARTS = 3  # runs to start from, where what explains one does not explain the others
 BRANCHES = 8  # partial explanations that are followed further
-SECONDS = 20.0
+SECONDS = 12.0
 
 
 class OutOfTime(Exception):
@@ -40,7 +41,7 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
 
     Args:
         evidence: the program's outputs on one or more runs.
-        seconds: when to give up.
+        seconds: of computing, when to give up.
     """
     if not all(usable(e) for e in evidence):
         return []
@@ -48,7 +49,7 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
     wrong = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
     if not wrong:
         return []
-    deadline = time.monotonic() + seconds
+    deadline = time.thread_time() + seconds
     if all(map(slight, wrong)):  # a loss of digits, most likely
         precision = [bug for bug in CATALOGUE.values() if bug.kind == "precision"]
         if named := searched(wrong, fits, precision, deadline) or rounded_parts(evidence):
@@ -58,12 +59,13 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
 
 def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:
     """The explanations that a search from one of the first wrong runs finds."""
-    for first in wrong[:3]:
+    for first in wrong[:STARTS]:
+        search = Search(first, bugs, deadline)
         try:
-            found = confirmed(Search(first, bugs, deadline), Program(), fits, depth=2)
+            found = confirmed(search, Program(), fits, depth=2)
         except OutOfTime:
             return []
-        if found:
+        if found or not search.found:  # what explains all runs would have explained this one
             return fewest({program.bugs for program in found})
     return []
 
@@ -87,6 +89,7 @@ def confirmed(search: Search, start: Program, fits: Sequence[Fit], depth: int) -
     explaining: list[Program] = []
     failing: list[tuple[Program, Fit]] = []
     for program in search.explain(start):
+        search.found = True
         if len(program.bugs) > min((len(p.bugs) for p in explaining), default=MOST + MOST_FORWARD):
             continue
         against = next((fit for fit in fits if not fit.explained(program)), None)
@@ -110,6 +113,12 @@ def without_idle(program: Program, fits: Sequence[Fit]) -> Program:
     return program
 
 
+def shortest(programs: Sequence[Program]) -> list[Program]:
+    """Those with the fewest mistakes, each once."""
+    least = min((len(program.bugs) for program in programs), default=0)
+    return [*dict.fromkeys(program for program in programs if len(program.bugs) == least)]
+
+
 def bases(program: Program) -> list[type[Unit]]:
     """How the gradients may have been made: from the forward pass as it is, or by hand, from the right equations."""
     return [Unit, Derived, AsNamed] if any(bug.forward for bug in program.bugs) else [program.base]
@@ -120,48 +129,49 @@ class Search:
 
     def __init__(self, fit: Fit, bugs: Sequence[Bug], deadline: float) -> None:
         self.fit, self.bugs, self.deadline = fit, bugs, deadline
+        self.found = False  # anything that explains this run
 
     def explain(self, start: Program) -> list[Program]:
         """The programs with the fewest mistakes, beside those of `start`, that explain the run."""
         forward = [start]
         if self.fit.forward_cells:
-            forward = self.extended(start, MOST_FORWARD, forward_only=True)
+            forward = self.first_found([start], MOST_FORWARD, forward_only=True)
         if self.fit.forward_cells == len(self.fit.cells):
             return forward
-        starts = [Program(p.bugs, base) for p in forward for base in bases(p)]
-        for size in range(MOST + 1):
-            if found := [program for start in starts for program in self.with_more(start, size, forward_only=False)]:
-                return found
+        return self.first_found([Program(p.bugs, base) for p in forward for base in bases(p)], MOST, forward_only=False)
+
+    def first_found(self, starts: Sequence[Program], most: int, forward_only: bool) -> list[Program]:
+        """What explains the run beside one of several starts: mistakes one by one first, for that is quick."""
+        for limit, in_pairs in ((0, False), (1, False), (most, False), (most, True)):
+            found = [program for start in starts for program in self.extended(start, limit, forward_only, in_pairs)]
+            if found:
+                return shortest(found)
         return []
 
-    def extended(self, start: Program, most: int, forward_only: bool = False) -> list[Program]:
-        """The programs with the fewest mistakes more than `start`, at most so many, that explain the run."""
-        for size in range(most + 1):
-            if found := self.with_more(start, size, forward_only):
-                return found
-        return []
+    def extended(self, start: Program, most: int, forward_only: bool, in_pairs: bool) -> list[Program]:
+        """The programs with the fewest mistakes more than `start`, at most so many, that explain the run.
 
-    def with_more(self, start: Program, size: int, forward_only: bool) -> list[Program]:
-        """The programs with exactly so many mistakes more than `start` that explain the run."""
+        A mistake is added where it makes cells right, or two are where only both together do.
+        """
         right = self.right(start, forward_only)
-        if right is None:
-            return []
-        if size == 0 or right.all():
-            return [start] if right.all() else []
+        if right is None or most == 0 or right.all():
+            return [start] if right is not None and right.all() else []
         singles = dict(self.singles(start, right, forward_only))
-        if size == 1:
-            return [program for program, (now, _) in singles.items() if now.all()]
-        pairs = dict(self.pairs(start, singles, forward_only))
-        if size == 2:
-            return [program for program, now in pairs.items() if now.all()]
-        progress = [(now, program) for program, (now, _) in singles.items() if now.sum() > right.sum()]
-        progress += [(now, program) for program, now in pairs.items() if now.sum() > right.sum()]
-        progress.sort(key=lambda pair: (-pair[0].sum(), len(pair[1].bugs)))
-        found: dict[Program, None] = {}
-        for _, program in progress[:BRANCHES]:
-            more = size - (len(program.bugs) - len(start.bugs))
-            found |= dict.fromkeys(self.with_more(program, more, forward_only))
-        return [*found]
+        if found := [program for program, (now, _) in singles.items() if now.all()]:
+            return found
+        partial = {program: now for program, (now, _) in singles.items()}
+        if in_pairs and most > 1:
+            pairs = dict(self.pairs(start, singles, forward_only))
+            if found := [program for program, now in pairs.items() if now.all()]:
+                return found
+            partial |= pairs
+        progress = [(int(now.sum()), -len(program.bugs), program) for program, now in partial.items()]
+        progress = [entry for entry in progress if entry[0] > right.sum()]
+        progress.sort(key=lambda entry: entry[:2], reverse=True)
+        for *_, program in progress[: BRANCHES if most == MOST or forward_only else BRANCHES // 2]:
+            left = most - (len(program.bugs) - len(start.bugs))
+            found += self.extended(program, left, forward_only, in_pairs)
+        return shortest(found)
 
     def singles(
         self, start: Program, right: Array, forward_only: bool
@@ -177,6 +187,8 @@ class Search:
             if bug in start.bugs or (forward_only and not bug.forward):
                 continue
             program = start.with_(bug)
+            if bug.forward and not forward_only and self.spoils(program, right[: self.fit.forward_cells]):
+                continue
             now = self.right(program, forward_only)
             if now is None:
                 continue
@@ -185,6 +197,11 @@ class Search:
             touched = self.fit.differs(changed, values)
             if touched.any() and not (touched & right).any():
                 yield program, (now, touched)
+
+    def spoils(self, program: Program, right: Array) -> bool:
+        """Whether a program is wrong in cells of the forward pass that were right, which is soon told."""
+        now = self.right(program, forward_only=True)
+        return now is None or bool((right & ~now).any())
 
     def pairs(
         self, start: Program, singles: dict[Program, tuple[Array, Array]], forward_only: bool
@@ -200,6 +217,6 @@ class Search:
 
     def right(self, program: Program, forward_only: bool) -> Array | None:
         """The cells that a program explains."""
-        if time.monotonic() > self.deadline:
+        if time.thread_time() > self.deadline:
             raise OutOfTime
         return self.fit.right(program, forward_only)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from reference.oracle.bugs.unit import Blocks, Edges, Step, Unit
+from reference.oracle.bugs.unit import SUMS, TO_X, VALUES, Blocks, Edges, Step, Unit
 from reference.oracle.fit import FORWARD, Evidence, Fit
+from reference.oracle.rounding import slight
 from reference.run import GATES, Array
 
 STEPS: dict[str, Callable[[int, int], bool]] = {  # of t and T
@@ -30,8 +31,10 @@ def locate(evidence: Sequence[Evidence]) -> str:
     fits = sorted((fit for fit in map(Fit, evidence) if fit.wrong().any()), key=lambda fit: fit.useful)
     if not fits:
         return ""
+    digits = "every error is as small as one of rounding to float32; "
+    few = digits if all(map(slight, fits)) else ""
     forward = [fit for fit in fits if fit.wrong()[: fit.forward_cells].any()]
-    return located_forward(forward[0]) if forward else located_backward(fits[0])
+    return few + (located_forward(forward[0]) if forward else located_backward(fits[0], sole_gate(fits)))
 
 
 def located_forward(fit: Fit) -> str:
@@ -83,30 +86,57 @@ def by_themselves(fit: Fit) -> str:
     return ""
 
 
-def located_backward(fit: Fit) -> str:
+def sole_gate(fits: Sequence[Fit]) -> str | None:
+    """The gate whose input matrix alone can have sent the error to x at the last step, if that can be told.
+
+    It can where D > H: then what one gate can send to x fills a part of the space only.
+    """
+    for fit in fits:
+        T, _, D = fit.run["x"].shape
+        steps = [t for (name, t), bad in zip(fit.cells, fit.wrong(), strict=True) if name == "dx" and bad]
+        if T - 1 not in steps or fit.run["h0"].shape[1] >= D:
+            continue
+        error = np.asarray(fit.evidence.outputs["dx"], np.float64)[-1] - fit.evidence.truth.blocks["dx"][-1]
+        rounding = fit.limit * float(np.max(fit.evidence.truth.scales["dx"][-1]))
+        within = [k for k in GATES if outside(error, fit.run[f"U_{k}"]) <= rounding]
+        if len(within) == 1 and np.max(np.abs(error)) > 100 * rounding:
+            return within[0]
+    return None
+
+
+def outside(error: Array, U: Array) -> float:
+    """How much of an error at x (B, D) no δ times U.T gives."""
+    share, *_ = np.linalg.lstsq(U, error.T, rcond=None)
+    return float(np.max(np.abs(error.T - U @ share), initial=0))
+
+
+def located_backward(fit: Fit, sole: str | None) -> str:
     """The wrong blocks, and the places in the backward pass that make exactly these wrong."""
     wrong = fit.wrong()
-    text = (
-        f"backward, after a right forward pass: wrong {listed(fit, wrong)}" if fit.forward_cells else listed(fit, wrong)
-    )
-    text = text if fit.forward_cells else f"wrong {text}"
+    text = "backward, after a right forward pass: " if fit.forward_cells else ""
+    text += f"wrong {listed(fit, wrong)}"
     steps = [t for (name, t), bad in zip(fit.cells, wrong, strict=True) if name == "dx" and bad and t is not None]
     T = len(fit.run["x"])
     if steps and max(steps) < T - 1:
         text += f"; dx is right from the last step back to step {max(steps) + 1}"
     elif "dx" in fit.names and not steps:
         text += "; dx is right at every step"
+    if sole:
+        text += f"; at the last step the error of dx is one of gate {sole} alone"
+    of_gate = {f"δ{edges[sole]}" for edges in (VALUES, SUMS, TO_X) if sole}
     for which, at in STEPS.items():
         fitting = [name for name, unit in places(at) if np.array_equal(reached(fit, unit), wrong)]
+        fitting = [name for name in fitting if name in of_gate] or fitting
         if fitting:
-            also = f"; {', '.join(fitting[1:6])} fits as well" if fitting[1:] else ""
-            return f"{text}. The earliest place that makes exactly these wrong is {fitting[0]}{which}{also}"
+            also = f"; {', '.join(fitting[1:])} would do as well" if fitting[1:] else ""
+            return f"{text}. If one place is at fault, the earliest is {fitting[0]}{which}{also}"
+    last = "what arrives from above"
     for name, unit in places(STEPS[""]):
         touched = reached(fit, unit)
         if (wrong & ~touched).any() or not touched.any():
             continue
         last = name
-    return f"{text}. No single place makes exactly these wrong; the last that reaches all of them is {last}"
+    return f"{text}. No single place makes exactly these wrong; the latest that reaches all of them is {last}"
 
 
 def listed(fit: Fit, wrong: Array) -> str:

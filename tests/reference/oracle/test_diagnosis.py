@@ -1,0 +1,277 @@
+"""Mistakes are named, right programs and unknown mistakes are not, and the latter are located."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reference.oracle import ours
+from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit, compose
+from reference.oracle.bugs.unit import Blocks, Edges, Step
+from reference.oracle.cases import draw_inputs
+from reference.oracle.diagnosis import Evidence, diagnose, locate
+from reference.oracle.judge import judge
+from reference.run import OUTPUTS, Array
+from tests.reference.oracle.known import FLOAT32, FLOAT64, SIZES, Known, evidence_of, known_runs
+
+BUGS = [*CATALOGUE.values()]
+FORWARD = [bug for bug in BUGS if bug.forward and bug.kind != "precision"]
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    return known_runs()
+
+
+@pytest.fixture(scope="module")
+def known_32() -> Known:
+    return known_runs(FLOAT32)
+
+
+def names(evidence: list[Evidence]) -> list[set[str]]:
+    return [{bug.id for bug in explanation} for explanation in diagnose(evidence)]
+
+
+def caught(evidence: list[Evidence]) -> bool:
+    return any(not finding.ok for e in evidence for finding in judge(e.truth, e.outputs, e.dtype))
+
+
+# What is in the catalogue.
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
+def test_every_mistake_is_named_and_no_other(bug: Bug, known: Known) -> None:
+    assert names(evidence_of(bug.unit, known)) == [{bug.id}]
+
+
+@pytest.mark.parametrize("bug", [b for b in BUGS if b.kind != "precision"][::8], ids=lambda bug: bug.id)
+def test_in_float32_too(bug: Bug, known_32: Known) -> None:
+    assert names(evidence_of(bug.unit, known_32)) == [{bug.id}]
+
+
+@pytest.mark.parametrize("bug", FORWARD[::6], ids=lambda bug: bug.id)
+@pytest.mark.parametrize("base", [Derived, AsNamed])
+def test_with_gradients_made_by_hand_for_the_right_unit_it_is_the_same_mistake(
+    bug: Bug, base: type[Unit], known: Known
+) -> None:
+    assert names(evidence_of(compose((bug,), base), known)) == [{bug.id}]
+
+
+@pytest.mark.parametrize(
+    ("id", "given"),
+    [
+        ("W_transposed", ["h"]),
+        ("gate_order_ifgo", ["h", "C_T"]),
+        ("h_without_tanh", ["h", "C"]),
+        ("no_cell_carry", ["dW_f", "dU_i", "dx"]),
+        ("no_cell_carry", ["dC0"]),
+        ("bias_mean_over_batch", ["db_o"]),
+    ],
+)
+def test_a_part_of_the_outputs_is_enough(id: str, given: list[str], known: Known) -> None:
+    assert {id} in names(evidence_of(CATALOGUE[id].unit, known, given))
+
+
+def test_what_the_runs_cannot_tell_apart_is_all_named() -> None:
+    known = known_runs(sizes=[(1, 2, 5, 4)])
+    named = names(evidence_of(CATALOGUE["dC_T_dropped"].unit, known))
+    assert {"dC_T_dropped"} in named
+    assert {"no_cell_carry"} in named
+    assert all(len(explanation) == 1 for explanation in named)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ("W_transposed", "dC_T_dropped"),
+        ("bias_twice", "hard_sigmoid"),
+        ("cell_carry_by_the_wrong_f", "no_hidden_carry"),
+        ("gate_order_ifgo", "h_for_h_prev"),
+        ("C0_ignored", "C_for_C_prev"),
+        ("misprint_8", "misprint_22"),
+        ("x_in_float32", "db_f_is_db_i"),
+        ("initial_states_ignored", "weights_before_activation", "dtanh_of_C", "bias_mean_over_batch"),
+        ("h0_ignored", "dtanh_of_C", "dh_through_sigmoid", "weights_before_activation", "bias_mean_over_batch"),
+    ],
+)
+def test_several_mistakes_are_named_together(ids: tuple[str, ...], known: Known) -> None:
+    bugs = tuple(sorted((CATALOGUE[id] for id in ids), key=lambda bug: bug.number))
+    assert names(evidence_of(compose(bugs), known)) == [set(ids)]
+
+
+def test_random_pairs_are_caught_always_and_named_mostly(known: Known) -> None:
+    rng = np.random.default_rng(11)
+    named = 0
+    for _ in range(8):
+        one, other = (BUGS[n] for n in sorted(rng.choice(len(BUGS), 2, replace=False)))
+        evidence = evidence_of(compose((one, other)), known)
+        assert caught(evidence)
+        named += {one.id, other.id} in names(evidence)
+    assert named >= 5
+
+
+def test_a_mistake_that_one_run_hides_is_found_on_another(known: Known) -> None:
+    case, _ = known[0]
+    hiding = known_runs(sizes=SIZES[:1])
+    inputs = hiding[0][0].inputs | {"dC_T": np.zeros_like(case.inputs["dC_T"])}
+    from reference.oracle.truth import truths
+
+    hidden = replace(hiding[0][0], inputs=inputs)
+    both = [(hidden, truths([hidden])[0]), known[1]]
+    bugs = CATALOGUE["dC_T_dropped"], CATALOGUE["dx_zero"]
+    assert names(evidence_of(compose(bugs), both)) == [{"dC_T_dropped", "dx_zero"}]
+
+
+# What is right.
+
+
+@pytest.mark.parametrize("blocks", [ours.bptt_blocks, ours.fused_blocks])
+def test_right_programs_get_no_name(blocks: Callable[..., Blocks], known: Known, known_32: Known) -> None:
+    for case, truth in known + known_32:
+        outputs = {name: array for name, array in blocks(case).items() if name in OUTPUTS}
+        evidence = [Evidence(case.inputs, truth, outputs, case.dtype)]
+        assert diagnose(evidence) == []
+        assert locate(evidence) == ""
+
+
+def test_what_is_no_number_or_has_another_shape_gets_no_name(known: Known) -> None:
+    for change in (lambda a: a * np.nan, lambda a: a[..., :-1]):
+        e = evidence_of(Unit, known)[0]
+        wrong = replace(e, outputs=dict(e.outputs) | {"dx": change(np.asarray(e.outputs["dx"]))})
+        assert diagnose([wrong]) == []
+
+
+# Precision, in the arithmetic of others.
+
+
+class OtherTanh(Unit):
+    """tanh in float32 by another formula, with other last bits."""
+
+    def tanh(self, z: Array) -> Array:
+        e = np.exp(np.float32(2) * z.astype(np.float32))
+        return ((e - 1) / (e + 1)).astype(z.dtype)
+
+
+class NearTanh(Unit):
+    """tanh with errors as large as float32's, but none of float32's digits."""
+
+    def tanh(self, z: Array) -> Array:
+        return np.tanh(z) * (1 + 2e-8 * np.cos(50 * z))
+
+
+def in_float32(known: Known) -> list[Evidence]:
+    """What the fused twin gives in float32, as float64."""
+    found = []
+    for case, truth in known:
+        rough = replace(case, inputs={name: array.astype(np.float32) for name, array in case.inputs.items()})
+        outputs = {n: a.astype(np.float64) for n, a in ours.fused_blocks(rough).items() if n in OUTPUTS}
+        found.append(Evidence(case.inputs, truth, outputs, FLOAT64))
+    return found
+
+
+def test_parts_in_float32_are_told_from_rounding_and_from_each_other(known: Known) -> None:
+    assert names(evidence_of(OtherTanh, known)) == [{"tanh_in_float32"}]
+    assert names(in_float32(known)) == [{"all_in_float32"}]
+    near = evidence_of(NearTanh, known)
+    assert diagnose(near) == []
+    assert locate(near).startswith("every error is as small as one of rounding to float32; forward")
+
+
+# What is not in the catalogue.
+
+
+class ForgetSquared(Unit):
+    def cell(self, s: Step) -> Array:
+        return s.C_prev * s.f**2 + s.i * s.g
+
+
+class OutputOffAtStep2(Unit):
+    def hidden(self, s: Step) -> Array:
+        return super().hidden(s) * (1.01 if s.t == 2 else 1)
+
+
+class LastInputRowLost(Unit):
+    def input(self, t: int) -> Array:
+        return super().input(t) * (np.arange(len(super().input(t))) < 1)[:, None]
+
+
+class Delta15Shrunk(Unit):
+    def edges_13_to_16(self, s: Step, δ: Edges) -> None:
+        super().edges_13_to_16(s, δ)
+        δ[15] = 0.9 * δ[15]
+
+
+class HiddenCarryHalved(Unit):
+    def leaving(self, s: Step, δ: Edges) -> tuple[Array, Array]:
+        δ2, δ4 = super().leaving(s, δ)
+        return 0.5 * δ2, δ4
+
+
+class GateGWeightsOff(Unit):
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        found = super().updates(s, δ)
+        return found | {name: 1.1 * found[name] for name in ("W_g", "U_g", "b_g")}
+
+
+class WeightsFade(Unit):
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        return {name: 0.7**s.t * array for name, array in super().updates(s, δ).items()}
+
+
+class Dh0Shifted(Unit):
+    def returned(self, d: Blocks) -> Blocks:
+        return super().returned(d) | {"dh0": d["dh0"] + 1e-3}
+
+
+class DxNoisy(Unit):
+    def returned(self, d: Blocks) -> Blocks:
+        noise = np.random.default_rng(0).normal(size=d["dx"].shape)
+        return super().returned(d) | {"dx": d["dx"] + 1e-3 * noise}
+
+
+class FinalCOff(Unit):
+    def shown(self, states: Blocks) -> Blocks:
+        return super().shown(states) | {"C_T": 1.001 * states["C_T"]}
+
+
+UNKNOWN = [
+    (ForgetSquared, ("forward: first wrong at step 0", "C is wrong", "no step is right")),
+    (OutputOffAtStep2, ("forward: first wrong at step 2 of 3", "h is wrong and C is right")),
+    (LastInputRowLost, ("forward: first wrong at step 0", "in row 1 of the batch")),
+    (Delta15Shrunk, ("the error of dx is one of gate i alone", "the earliest is δ10; δ15")),
+    (HiddenCarryHalved, ("right from the last step back to step 2", "what is carried on as δ2")),
+    (
+        GateGWeightsOff,
+        ("wrong are dW_g, dU_g, db_g; dx is right", "the earliest is δ14 as the weights of gate g use it"),
+    ),
+    (WeightsFade, ("dx is right at every step", "the sums that make all weights' gradients")),
+    (Dh0Shifted, ("wrong is dh0; dx is right", "the earliest is dh0 as it is returned")),
+    (DxNoisy, ("wrong is dx", "δ26")),
+    (FinalCOff, ("forward: C_T is wrong, every C is right",)),
+]
+
+
+@pytest.mark.parametrize(("unit", "said"), UNKNOWN, ids=lambda value: getattr(value, "__name__", ""))
+def test_an_unknown_mistake_is_caught_and_located_and_gets_no_name(
+    unit: type[Unit], said: tuple[str, ...], known: Known
+) -> None:
+    evidence = evidence_of(unit, known[:1])
+    assert caught(evidence)
+    assert diagnose(evidence) == []
+    for words in said:
+        assert words in locate(evidence)
+
+
+def test_a_search_that_takes_too_long_is_given_up() -> None:
+    case = known_runs(sizes=[(5, 4, 4, 6)])
+    assert diagnose(evidence_of(ForgetSquared, case), seconds=0.05) == []
+
+
+def test_an_empty_run_is_no_evidence() -> None:
+    inputs = draw_inputs(np.random.default_rng(0), (0, 2, 3, 4), "ordinary", FLOAT64)
+    known = known_runs(sizes=[(0, 2, 3, 4)])
+    assert diagnose(evidence_of(Unit, known)) == []
+    assert inputs["x"].size == 0
