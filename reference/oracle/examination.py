@@ -122,7 +122,7 @@ class Examination:
             return which.sizes[0] < 3 or len(set(which.sizes)) < 4, which.size
 
         outputs = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
-        if outputs:
+        if outputs and 0 not in case.sizes:  # an empty run explains nothing
             kept = self.wrong if MISMATCH in trial.kinds else self.right
             if case.regime not in kept or dull(trial.which) < dull(kept[case.regime][0]):
                 kept[case.regime] = trial.which, evidence(case, truth, outputs)

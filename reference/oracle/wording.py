@@ -74,7 +74,7 @@ def one_bug(explanations: Sequence[Sequence[Named]]) -> bool:
 
 def seen(bug: Named) -> str:
     """Where a mistake was seen before."""
-    return f" Seen in {', '.join(bug.seen_in)}." if bug.seen_in else ""
+    return f"; seen in {', '.join(bug.seen_in)}" if bug.seen_in else ""
 
 
 def repeat(failure: Failure) -> list[str]:
