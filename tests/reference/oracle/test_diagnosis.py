@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reference.oracle.judge import judge
 
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit, compose
 from reference.oracle.bugs.unit import Blocks, Edges, Step
 from reference.oracle.cases import draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose, locate
-from reference.oracle.judge import judge
 from reference.run import OUTPUTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, SIZES, Known, evidence_of, known_runs
 
