@@ -64,10 +64,11 @@ def test_the_example_trains_and_its_errors_are_real() -> None:
 
 
 def test_the_folders_are_laid_out_as_drawn() -> None:
-    folder = ROOT
-    for line in after("pycon", "h0").splitlines():
-        indent, entries = re.match(r"( *)([\w./, ]+?)(?:  |$)", line).groups()  # type: ignore[union-attr]
+    (drawn,) = (text for text in blocks("text") if text.startswith("manual/"))
+    path = [ROOT]
+    for line in drawn.splitlines():
+        indent, entries = re.match(r"( *)([^\s,]+(?:, [^\s,]+)*)", line).groups()  # type: ignore[union-attr]
+        del path[len(indent) // 2 + 1 :]
         for entry in entries.split(", "):
-            path = ROOT / entry if not indent else folder / entry
-            assert path.exists(), f"{path} is not there"
-            folder = path if not indent else folder
+            assert (path[-1] / entry).exists(), f"{path[-1] / entry} is not there"
+        path.append(path[-1] / entries.split(", ")[0])
