@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help verify test deep lint check lock clean
+.PHONY: help verify test deep naming lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,9 @@ test: $(STAMP) ## run the test suite
 
 deep: $(STAMP) ## run the test suite with many more drawn examples
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
+
+naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
+	@$(BIN)/python -m tests.naming $(ARGS)
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

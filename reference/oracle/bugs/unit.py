@@ -288,7 +288,7 @@ class AsNamed(Derived):
     returned = Unit.returned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bug:
     """A known mistake."""
 
@@ -327,7 +327,7 @@ def named(name: str, text: str, unit: type[Unit]) -> type[Unit]:
     return unit
 
 
-def compose(bugs: Sequence[Bug], base: type[Unit] = Unit) -> type[Unit]:
+def compose(bugs: tuple[Bug, ...], base: type[Unit] = Unit) -> type[Unit]:
     """A program with all of these mistakes.
 
     With `Derived` or `AsNamed` as the base its gradients are derived by hand, for the right unit,
