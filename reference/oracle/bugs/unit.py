@@ -30,6 +30,9 @@ TO_X = {"f": 23, "i": 21, "g": 19, "o": 17}
 TO_H = {"f": 24, "i": 22, "g": 20, "o": 18}
 
 
+R_PACKAGE = "R package rnn, backprop_lstm"  # the code of the source's author
+
+
 class Unfit(Exception):
     """These sizes do not let the mistake be made: the program would stop with an error."""
 
