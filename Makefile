@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help verify test deep accuracy false-alarms lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms naming lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
 	@$(BIN)/python tests/policy $(ARGS)
+
+naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
+	@$(BIN)/python -m tests.naming $(ARGS)
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

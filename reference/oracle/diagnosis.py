@@ -15,10 +15,10 @@ from itertools import combinations
 import numpy as np
 
 from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit
-from reference.oracle.fit import Evidence, Fit, Program
+from reference.oracle.fit import Evidence, Fit, Program, fits_shapes, is_finite
 from reference.oracle.locate import locate
 from reference.oracle.rounding import rounded_parts, slight
-from reference.run import OUTPUTS, Array
+from reference.run import Array
 
 __all__ = ["Evidence", "diagnose", "locate"]
 
@@ -43,7 +43,7 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
         evidence: the program's outputs on one or more runs.
         seconds: of computing, when to give up.
     """
-    if not all(usable(e) for e in evidence):
+    if not all(fits_shapes(e) and is_finite(e) for e in evidence):
         return []
     fits = [Fit(e) for e in evidence]
     wrong = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
@@ -66,16 +66,15 @@ def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], dea
         except OutOfTime:
             return []
         if found or not search.found:  # what explains all runs would have explained this one
-            return fewest({program.bugs for program in found})
+            return fewest({program.bugs for program in found if telling(fits, program)})
     return []
 
 
-def usable(e: Evidence) -> bool:
-    """Whether a run's outputs have the shapes that they must have, and are numbers."""
-    return all(
-        name in OUTPUTS and array.shape == e.truth.blocks[name].shape and bool(np.isfinite(array).all())
-        for name, array in e.outputs.items()
-    )
+def telling(fits: Sequence[Fit], program: Program) -> bool:
+    """Whether so many numbers are wrong that this many mistakes do not explain them by chance."""
+    wrong = sum(fit.wrong_numbers() for fit in fits)
+    count = len(program.bugs)
+    return wrong >= (3 * count if fits[0].evidence.dtype == np.float32 else 2 * count - 1)
 
 
 def fewest(explanations: set[tuple[Bug, ...]]) -> list[tuple[Bug, ...]]:

@@ -37,6 +37,16 @@ class Evidence:
     dtype: DType
 
 
+def fits_shapes(e: Evidence) -> bool:
+    """Whether a run's outputs have the names and shapes that they must have."""
+    return all(name in OUTPUTS and array.shape == e.truth.blocks[name].shape for name, array in e.outputs.items())
+
+
+def is_finite(e: Evidence) -> bool:
+    """Whether a run's outputs are numbers throughout."""
+    return all(bool(np.isfinite(array).all()) for array in e.outputs.values())
+
+
 @dataclass(frozen=True)
 class Program:
     """The unit with some mistakes."""
@@ -106,9 +116,18 @@ class Fit:
 
     def wrong(self) -> Array:
         """The cells that are not the truth's."""
-        truth = self.evidence.truth
-        error = self.worst(self.got - self.flat(truth.blocks))
-        return ~(tolerance.units(error, self.scales, self.evidence.dtype) <= truth.tolerance)
+        return ~(self.worst(self._truth_units()) <= self.evidence.truth.tolerance)
+
+    def wrong_numbers(self) -> int:
+        """How many numbers are not the truth's."""
+        return int(np.sum(~(self._truth_units() <= self.evidence.truth.tolerance)))
+
+    def _truth_units(self) -> Array:
+        """The error of every number in units of rounding."""
+        sizes = np.diff(np.append(self.starts, len(self.got)))
+        with np.errstate(all="ignore"):
+            error = self.got - self.flat(self.evidence.truth.blocks)
+            return tolerance.units(error, np.repeat(self.scales, sizes), self.evidence.dtype)
 
     def values(self, program: Program, forward_only: bool = False) -> Array | None:
         """What a program gives; None where the sizes do not let it run."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from reference.oracle.bugs.unit import SUMS, TO_X, VALUES, Blocks, Edges, Step, Unit
-from reference.oracle.fit import FORWARD, Evidence, Fit
+from reference.oracle.fit import FORWARD, Evidence, Fit, fits_shapes, is_finite
 from reference.oracle.rounding import slight
 from reference.run import GATES, Array
 
@@ -28,7 +28,8 @@ EDGES = (3, 5, 6, 7, 8, 9, 10, 11, 12, *range(13, 27))  # those that a step comp
 
 def locate(evidence: Sequence[Evidence]) -> str:
     """Where a program first goes wrong, in words; empty if it does not."""
-    fits = sorted((fit for fit in map(Fit, evidence) if fit.wrong().any()), key=lambda fit: fit.useful)
+    fits = [Fit(e) for e in evidence if fits_shapes(e)]
+    fits = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
     if not fits:
         return ""
     digits = "every error is as small as one of rounding to float32; "
@@ -94,7 +95,7 @@ def sole_gate(fits: Sequence[Fit]) -> str | None:
     for fit in fits:
         T, _, D = fit.run["x"].shape
         steps = [t for (name, t), bad in zip(fit.cells, fit.wrong(), strict=True) if name == "dx" and bad]
-        if T - 1 not in steps or fit.run["h0"].shape[1] >= D:
+        if T - 1 not in steps or not is_finite(fit.evidence) or fit.run["h0"].shape[1] >= D:
             continue
         error = np.asarray(fit.evidence.outputs["dx"], np.float64)[-1] - fit.evidence.truth.blocks["dx"][-1]
         rounding = fit.limit * float(np.max(fit.evidence.truth.scales["dx"][-1]))

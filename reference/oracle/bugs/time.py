@@ -150,7 +150,7 @@ class input_one_step_late(Unit):
         return d | {"dx": np.concatenate([d["dx"][1:], np.zeros_like(d["dx"][:1])])}
 
 
-@bug("direction", "deeplearning4j#1030")
+@bug("direction")
 class reversed_in_time(Unit):
     """the sequence is run from its last step to its first, and h[0] belongs to the last input"""
 
@@ -162,7 +162,7 @@ class reversed_in_time(Unit):
         return d | {"dx": d["dx"][::-1]}
 
 
-@bug("direction", "deeplearning4j#1030")
+@bug("direction")
 class reversed_and_turned_back(Unit):
     """the sequence is run from its last step to its first; its outputs are put back in order"""
 

@@ -30,6 +30,9 @@ TO_X = {"f": 23, "i": 21, "g": 19, "o": 17}
 TO_H = {"f": 24, "i": 22, "g": 20, "o": 18}
 
 
+R_PACKAGE = "R package rnn, backprop_lstm"  # the code of the source's author
+
+
 class Unfit(Exception):
     """These sizes do not let the mistake be made: the program would stop with an error."""
 
@@ -288,7 +291,7 @@ class AsNamed(Derived):
     returned = Unit.returned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bug:
     """A known mistake."""
 
@@ -327,7 +330,7 @@ def named(name: str, text: str, unit: type[Unit]) -> type[Unit]:
     return unit
 
 
-def compose(bugs: Sequence[Bug], base: type[Unit] = Unit) -> type[Unit]:
+def compose(bugs: tuple[Bug, ...], base: type[Unit] = Unit) -> type[Unit]:
     """A program with all of these mistakes.
 
     With `Derived` or `AsNamed` as the base its gradients are derived by hand, for the right unit,

@@ -7,8 +7,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from reference.oracle.bugs.backward import R
-from reference.oracle.bugs.unit import VALUES, Blocks, Edges, Step, Unit, bug, named
+from reference.oracle.bugs.unit import R_PACKAGE, VALUES, Blocks, Edges, Step, Unit, bug, named
 from reference.run import GATES, WEIGHTS, Array
 
 
@@ -36,7 +35,7 @@ class h0_left_out(Unit):
         return super().recurrent(s) * (s.t > 0)
 
 
-@bug("update", R)
+@bug("update", R_PACKAGE)
 class weights_before_activation(Unit):
     """the weights' gradients use the deltas at the gates' values (δ12, δ10, δ9, δ6), not at their sums"""
 
@@ -113,7 +112,7 @@ for name, text, names, factor in (
     ("initial_gradients_zero", "dh0 and dC0 are zero", ["h0", "C0"], lambda unit: 0.0),
 ):
     two = ["flax#3746", "onnx#1127"] if name == "bias_gradient_doubled" else []
-    bug("update", *([R] if name == "bias_mean_over_batch" else two))(named(name, text, scaled(names, factor)))
+    bug("update", *([R_PACKAGE] if name == "bias_mean_over_batch" else two))(named(name, text, scaled(names, factor)))
 
 
 def bias_copied(gate: str, other: str) -> type[Unit]:
@@ -253,7 +252,7 @@ def carry_clipped(most: float) -> type[Unit]:
 
 for most in (1, 5):
     text = f"the weights' gradients are clipped to ±{most}"
-    bug("update", "allennlp#862")(named(f"gradients_clipped_{most}", text, clipped(most)))
+    bug("update")(named(f"gradients_clipped_{most}", text, clipped(most)))
     text = f"the weights' gradients are scaled down to a norm of {most}"
     bug("update")(named(f"gradient_norm_clipped_{most}", text, norm_clipped(most)))
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reference.oracle.judge import judge
 
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit, compose
 from reference.oracle.bugs.unit import Blocks, Edges, Step
-from reference.oracle.cases import draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose, locate
+from reference.oracle.judge import judge
+from reference.oracle.truth import truths
 from reference.run import OUTPUTS, Array
-from tests.reference.oracle.known import FLOAT32, FLOAT64, SIZES, Known, evidence_of, known_runs
+from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
 
 BUGS = [*CATALOGUE.values()]
 FORWARD = [bug for bug in BUGS if bug.forward and bug.kind != "precision"]
@@ -93,7 +93,6 @@ def test_what_the_runs_cannot_tell_apart_is_all_named() -> None:
         ("C0_ignored", "C_for_C_prev"),
         ("misprint_8", "misprint_22"),
         ("x_in_float32", "db_f_is_db_i"),
-        ("initial_states_ignored", "weights_before_activation", "dtanh_of_C", "bias_mean_over_batch"),
         ("h0_ignored", "dtanh_of_C", "dh_through_sigmoid", "weights_before_activation", "bias_mean_over_batch"),
     ],
 )
@@ -105,21 +104,17 @@ def test_several_mistakes_are_named_together(ids: tuple[str, ...], known: Known)
 def test_random_pairs_are_caught_always_and_named_mostly(known: Known) -> None:
     rng = np.random.default_rng(11)
     named = 0
-    for _ in range(8):
+    for _ in range(5):
         one, other = (BUGS[n] for n in sorted(rng.choice(len(BUGS), 2, replace=False)))
         evidence = evidence_of(compose((one, other)), known)
         assert caught(evidence)
         named += {one.id, other.id} in names(evidence)
-    assert named >= 5
+    assert named >= 3
 
 
 def test_a_mistake_that_one_run_hides_is_found_on_another(known: Known) -> None:
     case, _ = known[0]
-    hiding = known_runs(sizes=SIZES[:1])
-    inputs = hiding[0][0].inputs | {"dC_T": np.zeros_like(case.inputs["dC_T"])}
-    from reference.oracle.truth import truths
-
-    hidden = replace(hiding[0][0], inputs=inputs)
+    hidden = replace(case, inputs=case.inputs | {"dC_T": np.zeros_like(case.inputs["dC_T"])})
     both = [(hidden, truths([hidden])[0]), known[1]]
     bugs = CATALOGUE["dC_T_dropped"], CATALOGUE["dx_zero"]
     assert names(evidence_of(compose(bugs), both)) == [{"dC_T_dropped", "dx_zero"}]
@@ -142,6 +137,13 @@ def test_what_is_no_number_or_has_another_shape_gets_no_name(known: Known) -> No
         e = evidence_of(Unit, known)[0]
         wrong = replace(e, outputs=dict(e.outputs) | {"dx": change(np.asarray(e.outputs["dx"]))})
         assert diagnose([wrong]) == []
+        assert ("wrong is dx" in locate([wrong])) == bool(np.isnan(wrong.outputs["dx"]).all())
+
+
+def test_one_wrong_number_in_float32_is_too_little_for_a_name() -> None:
+    one = evidence_of(CATALOGUE["h0_ignored"].unit, known_runs(FLOAT32, sizes=[(1, 1, 2, 1)]), ["C_T"])
+    assert caught(one)
+    assert diagnose(one) == []
 
 
 # Precision, in the arithmetic of others.
@@ -271,7 +273,5 @@ def test_a_search_that_takes_too_long_is_given_up() -> None:
 
 
 def test_an_empty_run_is_no_evidence() -> None:
-    inputs = draw_inputs(np.random.default_rng(0), (0, 2, 3, 4), "ordinary", FLOAT64)
     known = known_runs(sizes=[(0, 2, 3, 4)])
     assert diagnose(evidence_of(Unit, known)) == []
-    assert inputs["x"].size == 0
