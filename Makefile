@@ -44,6 +44,11 @@ check: ## lint, test and verify: run it before a push
 	@$(MAKE) --no-print-directory test ARGS=
 	@$(MAKE) --no-print-directory verify ARGS=
 
+.PHONY: bench
+bench: $(STAMP) ## measure the speed beside peers and limit (ARGS=--quick: less of it); table and plot in tests/benchmarks
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install --group bench
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
 lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade: newest versions)
 	@$(require_python)
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && trap 'exit 1' HUP INT TERM && \

@@ -110,15 +110,15 @@ def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
     tape = empty_tape(params, x, h0, C0)
     h = h0
     H, block, (T, B, D) = params.hidden_size, block_of(x), x.shape
-    W, U_b = g_f_i_o(params.W), g_f_i_o(np.vstack([params.U, params.b]))
-    x_1 = np.ones((block, B, D + 1), x.dtype)
+    W, U_b = weights_of_slabs(params)
+    x_1 = with_a_one(block, x)
     from_x = np.empty((block, B, 4 * H), x.dtype)
     sums, sigmoids, addends = (np.empty((n, B, H), x.dtype) for n in (4, 3, 2))
     z = sums.reshape(B, 4 * H)
     z_g, *_ = z_by_gate = z.reshape(B, 4, H).swapaxes(0, 1)
     z_sigmoids = z_by_gate[1:]
     kept, new = addends
-    one = np.ones((), x.dtype)
+    one = np.array(1, x.dtype)
     for s in range(0, T, block):
         n = len(x[s : s + block])
         x_1[:n, :, :D] = x[s : s + n]
@@ -146,7 +146,7 @@ def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int 
     """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
     T = len(x)
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
-        every = -(-isqrt(T) // block_of(x)) * block_of(x)
+        every = block_of(x) * max(1, round(isqrt(T) / block_of(x)))
     every = max(1, min(every, T))
     hs, checkpoints = np.empty((T + 1, *h0.shape), x.dtype), [C0.copy()]
     hs[0] = h0
@@ -169,10 +169,24 @@ def block_of(x: Array) -> int:
     return max(1, min(T, ROWS // max(1, B)))
 
 
-def g_f_i_o(stacked: Array) -> Array:
-    """Columns in the slabs' order, the sigmoids' negated: 1 / (1 + exp(-z)) then takes what comes."""
-    f, i, g, o = np.split(stacked, 4, axis=-1)
-    return np.concatenate([g, -f, -i, -o], axis=-1)
+def weights_of_slabs(params: Params) -> tuple[Array, Array]:
+    """W, and U with b below it, their columns in the slabs' order, g, f, i, o.
+
+    Those of the sigmoids are negated: 1 / (1 + exp(-z)) then takes what comes.
+    """
+    H = params.hidden_size
+    given = np.concatenate([params.W, params.U, params.b[None]])
+    negated = -given  # in one piece: NumPy 2.4's negative is wrong from float32 columns into columns
+    ours = np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
+    return ours[:H], ours[H:]
+
+
+def with_a_one(block: int, x: Array) -> Array:
+    """Room for a block of x, with one more input that is 1."""
+    _, B, D = x.shape
+    x_1 = np.empty((block, B, D + 1), x.dtype)
+    x_1[..., D] = 1
+    return x_1
 
 
 def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
@@ -181,7 +195,7 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     H, U_T = p.hidden_size, p.U.T.copy()
     dW, dU_b = np.zeros_like(p.W, order="C"), np.zeros((D + 1, 4 * H), p.W.dtype)
     dx, δ25, δ11 = np.empty((T, B, D), p.W.dtype), dh_T.copy(), dC_T.copy()
-    x_1 = np.ones((block_of(tape.x), B, D + 1), p.W.dtype)
+    x_1 = with_a_one(block_of(tape.x), tape.x)
     for start, stretch in stretches_back(tape):
         for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11):
             n = len(Δ)
@@ -190,6 +204,7 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
             dW += stretch.hs[s : s + n].reshape(n * B, H).T @ Δ
             dU_b += x_1[:n].reshape(n * B, D + 1).T @ Δ
             np.dot(Δ, U_T, dx[start + s : start + s + n].reshape(n * B, D))
+        del stretch  # before the next one is made
     return Gradients(unchecked(dW, dU_b[:D], dU_b[D]), dx, δ25, δ11)
 
 

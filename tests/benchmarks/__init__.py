@@ -1,0 +1,1 @@
+"""How fast `manual` is, beside what people would use instead: `make bench`."""

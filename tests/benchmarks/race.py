@@ -1,0 +1,66 @@
+"""Contenders beside each other: turn by turn on the same work, each in a process of its own.
+
+Three BLAS pools in one process slow each other down many times over; a machine that is busy for a
+while slows one contender and not the next. So each has its process, they take turns of some
+milliseconds, and what counts is the median over the rounds of the ratio within a round. With one
+thread each, all share one CPU, and its time is what counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from functools import partial
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.contenders import Work
+
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Racer:
+    """A contender's process; on one CPU if `pinned`, for a library's settings alone may not bind it."""
+
+    def __init__(self, name: str, pinned: bool) -> None:
+        self.name = name
+        limits = dict.fromkeys(LIMITS, "1") if pinned else {}
+        cpu = {max(os.sched_getaffinity(0))} if pinned and hasattr(os, "sched_setaffinity") else None
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.worker", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | limits,
+            preexec_fn=partial(os.sched_setaffinity, 0, cpu) if cpu else None,
+        )
+
+    def ask(self, request: Any) -> Any:
+        """Send one line, await one line."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def race(racers: list[Racer], work: Work, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds a call of everyone who takes the work, by round."""
+    takers = [racer for racer in racers if racer.ask(asdict(work))]
+    calls = {racer: max(1, round(seconds / racer.ask(1))) for racer in takers}
+    times: dict[str, list[float]] = {racer.name: [] for racer in takers}
+    for k in range(rounds):
+        for racer in takers[k % len(takers) :] + takers[: k % len(takers)]:
+            times[racer.name].append(racer.ask(calls[racer]))
+    return times
+
+
+def ratio(times: dict[str, list[float]], of: str, to: str) -> float:
+    """How many times as long one takes as another, the median over the rounds."""
+    return median(a / b for a, b in zip(times[of], times[to], strict=True))

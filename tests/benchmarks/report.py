@@ -1,0 +1,122 @@
+"""The measurements as a table on the terminal, as Markdown, and as a plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+PEERS = {
+    "gemms": "its GEMMs alone",
+    "literal": "manual.bptt",
+    "torch": "PyTorch",
+    "jax": "JAX",
+    "onnxruntime": "ONNX Runtime",
+}
+TASKS = {"both": "Forward and backward", "forward": "Forward alone, no tape"}
+COLOURS = {"torch": "#d1495b", "jax": "#00798c", "onnxruntime": "#8d6a9f", "gemms": "#777777"}
+
+
+def tables(found: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Title to rows, the first of them the head."""
+    made = {}
+    for threads in ("one", "all"):
+        for task, title in TASKS.items():
+            rows = [row for row in found["races"] if (row["threads"], row["task"]) == (threads, task)]
+            peers = [name for name in PEERS if any(name in row["ratio"] for row in rows)]
+            if rows:
+                head = ["T, B, D, H", "dtype", "manual, ms", *(f"/ {PEERS[name]}" for name in peers)]
+                cells = [
+                    [", ".join(map(str, row["shape"])), row["dtype"], f"{row['ms']:.3g}"]
+                    + [f"{row['ratio'][name]:.2f}" if name in row["ratio"] else "–" for name in peers]
+                    for row in rows
+                ]
+                plural = "one thread" if threads == "one" else "all threads"
+                made[f"{title}, {plural}: time as a multiple of each peer's, below 1 is faster"] = [head, *cells]
+    head = ["T, B, D, H", "dtype", "must be kept", "peak", "with checkpoints"]
+    cells = [
+        [", ".join(map(str, row["shape"])), row["dtype"]]
+        + ["–" if row[key] is None else f"{row[key]:.0f}" for key in ("must", "whole", "checkpointed")]
+        for row in found["memory"]
+    ]
+    made["Memory of forward and backward over the inputs, MiB; to keep: f i g o C tanh(C) h of every step, and dx"] = [
+        head,
+        *cells,
+    ]
+    if found["growth"]:
+        rows = [[row["dim"], str(row["size"]), f"{row['ms']:.3g}"] for row in found["growth"]]
+        made["Growth: forward and backward, float32, one thread, the other sizes 256, 16, 64, 64"] = [
+            ["size", "value", "ms"],
+            *rows,
+        ]
+    return made
+
+
+def caption(found: dict[str, Any]) -> str:
+    """Machine, versions, import time."""
+    known = dict(found["machine"])
+    place = f"{known.pop('cpu')}, {known.pop('cores')} cores, {known.pop('system')}, {known.pop('date')}"
+    versions = ", ".join(f"{name} {number}" for name, number in known.items())
+    imports = found["import_ms"]
+    return (
+        f"{place}; {versions}. Medians of ratios within a round of taking turns. "
+        f"`import manual` adds {imports['manual']:.0f} ms to the {imports['numpy']:.0f} ms of NumPy."
+    )
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the tables."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    for title, (head, *rows) in tables(found).items():
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+        for name in head:
+            table.add_column(name, justify="left" if name in ("T, B, D, H", "dtype", "size") else "right")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print(caption(found))
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The same tables for a README."""
+    parts = []
+    for title, (head, *rows) in tables(found).items():
+        rule = ["---" if name in ("T, B, D, H", "dtype", "size") else "--:" for name in head]
+        lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
+        parts.append(f"{title}\n\n" + "\n".join(lines))
+    return "\n\n".join([*parts, caption(found)]) + "\n"
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """How many times as fast as each peer, forward and backward, one thread; the GEMMs' share below."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        print(f"{path.name} is not drawn: matplotlib is not installed")
+        return
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.hashsalt": "speed", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in found["races"] if (row["threads"], row["task"]) == ("one", "both")]
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for axis, dtype in zip(axes, ("float32", "float64"), strict=True):
+        some = [row for row in rows if row["dtype"] == dtype]
+        for k, name in enumerate(name for name in ("torch", "jax", "gemms") if any(name in r["ratio"] for r in some)):
+            at = [n + 0.27 * (k - 1) for n in range(len(some))]
+            axis.bar(at, [row["ratio"].get(name, 0) for row in some], 0.25, color=COLOURS[name], label=PEERS[name])
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set(yscale="log", title=dtype, xticks=range(len(some)))
+        axis.set_xticklabels(["\n".join(map(str, row["shape"])) for row in some])
+        axis.set_yticks([0.25, 0.5, 1, 2, 4, 8], ["¼", "½", "1", "2", "4", "8"])
+        axis.minorticks_off()
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set(ylabel="manual's time / its time", xlabel="T\nB\nD\nH")
+    axes[0].xaxis.set_label_coords(-0.06, -0.03)
+    axes[1].legend(frameon=False)
+    figure.savefig(path, metadata={"Date": None})

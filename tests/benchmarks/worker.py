@@ -1,0 +1,37 @@
+"""One contender in a process of its own: told what to do on standard input, answers with seconds.
+
+On one CPU they are seconds of that CPU, so that others who use it do not count; else of the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from tests.benchmarks.contenders import CONTENDERS, Work, threads
+
+
+def main(name: str) -> None:
+    """Answer each line: a piece of work makes it ready, a number calls it so many times."""
+    call = None
+    clock = time.process_time if threads() == 1 else time.perf_counter
+    for line in sys.stdin:
+        request = json.loads(line)
+        if isinstance(request, dict):
+            call = CONTENDERS[name](Work(**request))
+            answer = call is not None
+            if call:
+                call()
+                call()
+        else:
+            assert call
+            start = clock()
+            for _ in range(request):
+                call()
+            answer = (clock() - start) / request
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,94 @@
+"""Checkpoints change what is kept, not what comes out."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import manual
+from manual import bptt
+from manual.fused import ROWS
+from tests.test_infer import MANY, SIZES, drawn
+
+Sizes = tuple[int, int, int, int]
+
+
+def gradients(params: manual.Params, x: np.ndarray, h0: np.ndarray, C0: np.ndarray, every: int | None) -> list:
+    """All results of forward and backward; every upstream gradient arrives."""
+    tape = manual.forward(params, x, h0, C0, checkpoint=every)
+    dh = np.cos(np.arange(tape.h.size, dtype=x.dtype)).reshape(tape.h.shape)
+    found = manual.backward(tape, dh, dh_T=h0 + 1, dC_T=C0 - 1)
+    return [tape.h, tape.h_T, tape.C_T, *found.params.gates().values(), found.x, found.h0, found.C0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.integers(1, 12), st.sampled_from(["float32", "float64"]), st.integers(0, 999))
+def test_the_results_are_the_same_to_rounding(sizes: Sizes, every: int, dtype: str, seed: int) -> None:
+    inputs = drawn(sizes, dtype, seed)
+    for got, want in zip(gradients(*inputs, every), gradients(*inputs, None), strict=True):
+        assert got.dtype == want.dtype
+        scale = np.max(np.abs(want), initial=1)
+        np.testing.assert_allclose(got, want, rtol=0, atol=200 * np.finfo(dtype).eps * scale, strict=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SIZES | MANY, st.sampled_from(["float32", "float64"]), st.integers(0, 999))
+@example((5 * ROWS + 3, 1, 1, 1), "float64", 0)
+@example((ROWS**2 // 64 + 7, 16, 2, 3), "float32", 0)
+def test_by_default_they_are_the_same_to_the_bit(sizes: Sizes, dtype: str, seed: int) -> None:
+    inputs = drawn(sizes, dtype, seed)
+    for got, want in zip(gradients(*inputs, True), gradients(*inputs, None), strict=True):
+        np.testing.assert_array_equal(got, want, strict=True)
+
+
+def test_gradients_that_leave_the_range_come_back() -> None:
+    params, x, h0, C0 = drawn((6, 2, 3, 4), "float32", 0)
+    x[0] *= 1e38
+    params.U[:] *= 1e3
+    for got, want in zip(gradients(params, x, h0, C0, 2), gradients(params, x, h0, C0, None), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.max(np.abs(want), initial=1))
+
+
+def test_memory_grows_as_the_output_does() -> None:
+    T, H = 20_000, 16
+    params, x, h0, C0 = drawn((T, 1, 1, H), "float64", 0)
+    peaks = []
+    for every in (None, True):
+        tracemalloc.start()
+        manual.backward(manual.forward(params, x, h0, C0, checkpoint=every))
+        peaks.append(tracemalloc.get_traced_memory()[1] / x.itemsize / T)
+        tracemalloc.stop()
+    whole, checkpointed = peaks  # in numbers a step
+    assert whole >= 7 * H
+    assert checkpointed <= 1.5 * H + 2
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "error", "message"),
+    [
+        (0, ValueError, "checkpoint is 0; expected at least 1"),
+        (-3, ValueError, "checkpoint is -3; expected at least 1"),
+        (False, TypeError, "checkpoint is False; expected a whole number"),
+        (2.5, TypeError, "checkpoint is 2.5; expected a whole number"),
+        ("sqrt", TypeError, "checkpoint is 'sqrt'; expected a whole number"),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_named(checkpoint: object, error: type[Exception], message: str) -> None:
+    params, x, *_ = drawn((3, 2, 3, 4), "float64", 0)
+    with pytest.raises(error, match=message):
+        manual.forward(params, x, checkpoint=checkpoint)
+
+
+def test_what_is_not_kept_says_so() -> None:
+    params, x, *_ = drawn((3, 2, 3, 4), "float64", 0)
+    tape = manual.forward(params, x, checkpoint=2)
+    with pytest.raises(AttributeError, match="does not keep C; run forward without checkpoint"):
+        _ = tape.C
+    with pytest.raises(TypeError, match=r"tape is of type CheckpointedTape; expected"):
+        bptt.backward(tape)
+    with pytest.raises(TypeError, match=r"tape is of type CheckpointedTape; expected"):
+        manual.deltas(tape)
