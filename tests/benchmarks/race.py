@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -28,14 +27,12 @@ class Racer:
     def __init__(self, name: str, pinned: bool) -> None:
         self.name = name
         limits = dict.fromkeys(LIMITS, "1") if pinned else {}
-        cpu = {max(os.sched_getaffinity(0))} if pinned and hasattr(os, "sched_setaffinity") else None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.worker", name],
+            [sys.executable, "-m", "tests.benchmarks.worker", name, *(["pinned"] if pinned else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | limits,
-            preexec_fn=partial(os.sched_setaffinity, 0, cpu) if cpu else None,
         )
 
     def ask(self, request: Any) -> Any:
