@@ -7,8 +7,9 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
 
-.PHONY: help verify test deep accuracy false-alarms naming lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms naming bench lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -24,12 +25,15 @@ deep: $(STAMP) ## run the test suite with many more drawn examples
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
 
 accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
-	@$(PIP) install $$($(BIN)/python -c 'import tomllib; \
-	    print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["plots"])')
+	@$(PLOTS)
 	@$(BIN)/python tests/accuracy $(ARGS)
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
 	@$(BIN)/python tests/policy $(ARGS)
+
+bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
+	@$(PLOTS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
@@ -43,11 +47,6 @@ check: ## lint, test and verify: run it before a push
 	@$(MAKE) --no-print-directory lint ARGS=
 	@$(MAKE) --no-print-directory test ARGS=
 	@$(MAKE) --no-print-directory verify ARGS=
-
-.PHONY: bench
-bench: $(STAMP) ## measure the speed beside peers and limit (ARGS=--quick: less of it); table and plot in tests/benchmarks
-	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install --group bench
-	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade: newest versions)
 	@$(require_python)

@@ -1,7 +1,7 @@
-"""The unit over time, forward and backward, built on the derivation: one step, one line.
+"""The unit over time, forward and backward, built on the derivation.
 
-This is the twin to read; `manual.fused` is the twin to use. Both have the same signatures and hand
-the same tape to either's backward pass.
+This is the twin to read; `manual.fused` is the twin to use. It takes the same arguments, and
+`checkpoint` besides; without that, either's backward pass takes the other's tape.
 """
 
 from __future__ import annotations
@@ -65,7 +65,11 @@ def step_of(tape: Tape, t: int) -> Step:
 def steps_back(
     tape: Tape, dh: Array, dh_T: Array, dC_T: Array, edges: Callable[[Edges], Edges] = dict
 ) -> Iterator[tuple[int, Step, Edges]]:
-    """Every step with its edges, from the last to the first; `edges` makes the dictionary to hold them."""
+    """Every step with its edges, from the last to the first.
+
+    `edges` makes the dictionary that receives them: a judge passes one that keeps or replaces what is
+    written there (`reference.oracle.errata`).
+    """
     δ25, δ11 = dh_T, dC_T
     for t in reversed(range(len(tape.x))):
         s = step_of(tape, t)

@@ -2,7 +2,7 @@
 
 `δ[n]` is the loss gradient with respect to the value on edge n of the picture there (unit.svg).
 Nothing here knows of time, of checks or of a number type: any `p` with the attributes W_f … b_o
-will do, and any arrays that have `@`, `*`, `+` and the functions tanh and exp.
+will do, and any arrays with NumPy's operators, its exp and its tanh.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Edges = dict[int, Array]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The values of one step that its gradients are made of."""
+    """The values of one step."""
 
     x: Array  # BD
     h_prev: Array  # BH, as is all that follows

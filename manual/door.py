@@ -1,9 +1,10 @@
 """The public doors: each checks its input once, then runs a bare kernel.
 
 A kernel that overflows although its input is finite runs once more in the next wider type, and its
-result is rounded. So the forward pass has no NaN for any finite input, and a gradient is infinite
-only where its value is out of the type's range. (The next wider type of float64 is C's long double,
-which is wider on x86-64 and on 64-bit ARM under Linux.)
+result is rounded. So, where there is a wider type, the forward pass has no NaN for any finite input,
+and a gradient is infinite only where its value is out of the type's range. For float64 that type is
+C's long double, wider on x86-64 except under Windows, and on 64-bit ARM under Linux; elsewhere
+float64 has none.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def backward(
 ) -> Result:
     """Run a backward kernel that takes these tapes on checked input; a missing upstream gradient is zero."""
     if not isinstance(tape, tapes):
-        raise TypeError(f"tape is of type {type(tape).__name__}; expected the manual.Tape that forward returned")
+        expected = " or ".join(f"manual.{kind.__name__}" for kind in tapes)
+        raise TypeError(f"tape is of type {type(tape).__name__}; expected {expected}, as forward returns it")
     T, B, H = tape.h.shape
     sizes, dtype = {"T": T, "B": B, "H": H}, tape.params.dtype
     zero = np.zeros((B, H), dtype)

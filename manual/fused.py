@@ -9,8 +9,9 @@ What takes time is the matrix products, then the memory, then, for small units, 
   other, (4, B, H), for one call to serve several. Transposed views lead from one to the other.
 - The factors of δ3 and δ8 on their way to the gates depend on the forward pass alone: they are
   computed for a block at a time, before the loop that goes back over its steps.
-- A block is so short that what one call leaves in the cache is still there for the next.
-- Buffers are made once. The loops run over zipped views, which are made faster than by an index, and
+- A block is short, so that for units of usual size what one call leaves in the cache is still there
+  for the next.
+- Buffers are made once a pass. The loops run over zipped views, which are made faster than by an index, and
   give `out` by position, which is called faster than by name.
 """
 
@@ -47,8 +48,8 @@ def forward(
         params: the weights, of D inputs and H units.
         x: the input, (T, B, D); T, B and D may be 0.
         h0, C0: the hidden and the cell state to start from, (B, H); zeros if missing.
-        checkpoint: for long sequences: keep the cell state of every so many steps only, or True for
-            about every √T. `backward` computes the rest once more, a stretch at a time. The results are
+        checkpoint: for long sequences: keep the cell state of every so many steps only; True chooses
+            about √T, but 256 / B at least. `backward` computes the rest once more, a stretch at a time. The results are
             the same, to the bit for True, else to rounding.
 
     Returns:

@@ -21,11 +21,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from reference.oracle.judge import judge
 
 from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unfit, Unit, compose
 from reference.oracle.cases import SHAPES, Case, draw_case, draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose
+from reference.oracle.findings import judge
 from reference.oracle.truth import Truth, shape_for, truths
 from reference.oracle.verify import SUBJECTS
 from reference.run import OUTPUTS, Array, DType

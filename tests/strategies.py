@@ -41,7 +41,7 @@ def sizes(draw: st.DrawFn) -> Sizes:
     free = [FREE] if settings.get_current_profile_name() == "deep" else []
     alike = draw(st.sampled_from([False] * 7 + [True]))
     found: list[int] = []
-    for most in draw(st.sampled_from([*SHAPES * 6, *free])):
+    for most in draw(st.sampled_from([*SHAPES * 12, *free])):
         found.append(draw(st.sampled_from([n for n in range(1, most + 1) if alike or n not in found])))
     zero = draw(st.sampled_from([None] * 13 + [0, 1, 2]))
     if zero is not None:

@@ -1,4 +1,4 @@
-"""The layers: manual on NumPy alone, the reference on JAX without manual, the oracle on both, nobody on the tests."""
+"""The layers: manual on NumPy alone, the truths without manual, the oracle on both, nobody on the tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODULES = {
     for path in folder.rglob("*.py")
 }
 STANDARD = set(sys.stdlib_module_names)
-TRUTH = {"reference", "reference.run", "reference.lstm", "reference.probes"}
+TRUTH = {"reference", "reference.run", "reference.lstm", "reference.probes", "reference.series"}
 
 
 def imported(module: str) -> set[str]:
@@ -47,7 +47,7 @@ def test_manual_imports_numpy_and_itself(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(TRUTH))
 def test_the_truth_imports_jax_and_itself(module: str) -> None:
-    allowed = {"numpy", "numpy.typing", "jax", "jax.numpy"} | TRUTH
+    allowed = {"numpy", "numpy.typing", "jax", "jax.numpy", "flint"} | TRUTH
     assert foreign(module) <= ({"numpy", "numpy.typing"} if module == "reference.run" else allowed)
 
 
@@ -86,7 +86,7 @@ def test_the_reference_does_not_bring_manual() -> None:
     assert "manual" not in brought
 
 
-def test_the_doors_are_those_of_the_contract() -> None:
+def test_the_public_names_are_there() -> None:
     assert {"Params", "forward", "backward", "deltas"} <= set(manual.__all__)
     assert {"forward", "backward", "deltas"} <= set(reference.__all__)
     for package in (manual, reference):

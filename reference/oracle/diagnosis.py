@@ -36,7 +36,7 @@ class OutOfTime(Exception):
 def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tuple[Bug, ...]]:
     """The explanations of what a program gave: each the mistakes that together explain all of it.
 
-    None if nothing is wrong or no combination explains it. Those with the fewest mistakes only;
+    Empty if nothing is wrong or no combination explains it. Those with the fewest mistakes only;
     several, where all of them explain it and the evidence does not tell them apart.
 
     Args:

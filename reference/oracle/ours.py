@@ -21,7 +21,7 @@ def bptt_blocks(case: Case) -> dict[str, Array]:
 
 
 def fused_blocks(case: Case) -> dict[str, Array]:
-    """All values and gradients by `manual.fused`, and the edges that it holds all steps of."""
+    """All values and gradients by `manual.fused`, and the edges that its backward pass holds."""
     tape, upstream = forward(fused, case)
     Δ, _, _ = fused.gate_deltas(tape, upstream["dh"], upstream["dh_T"], upstream["dC_T"])
     edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=-1), strict=True))

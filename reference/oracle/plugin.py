@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from reference.oracle.conformance import Property
     from reference.oracle.report import Report
 
-LAYOUTS = ("contract",)  # the names and shapes of reference/run.py; others are refused by name
+LAYOUTS = ("manual",)  # the names and shapes of reference/run.py; others are refused by name
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, all of which begin with --lstm."""
     group = parser.getgroup("lstm", "conformance of an LSTM")
     group.addoption("--lstm", metavar="TARGET", help="judge pkg.module:adapter or 'exec:./program arguments'")
-    group.addoption("--lstm-layout", default="contract", metavar="NAME", help="how it lays out its arrays: contract")
+    group.addoption(
+        "--lstm-layout",
+        default="manual",
+        metavar="NAME",
+        help="how it lays out its arrays: manual, as in reference/run.py",
+    )
     group.addoption("--lstm-dtype", default="float64", metavar="DTYPE", help="float64 (default) or float32")
     group.addoption("--lstm-runs", type=int, default=100, metavar="N", help="how many runs to draw (default: 100)")
     group.addoption("--lstm-seed", type=int, default=0, metavar="S", help="draws other runs (default: 0)")

@@ -93,7 +93,7 @@ class Report:
         return words(self)
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as the contract's JSON, with what is ours beside it."""
+        """The verdict as JSON."""
         return {
             "ok": self.ok,
             "subject": self.subject,
@@ -124,7 +124,7 @@ class Report:
 
 
 def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:
-    """Every output that was returned, over all runs, in the order of the contract.
+    """Every output that was returned, over all runs, in the order of `reference.run.OUTPUTS`.
 
     One that had the wrong shape or was no array is infinitely far off.
     """

@@ -78,7 +78,7 @@ def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
 
 
 def findings(truth: Truth, outputs: Run) -> list[Finding]:
-    """A finding for each output, in the order of the contract."""
+    """A finding for each output, in the order of `reference.run.OUTPUTS`."""
     named = ((name, outputs[name]) for name in OUTPUTS if name in outputs)
     return [finding for name, array in named for finding in judge(truth, {name: array}, array.dtype)]
 

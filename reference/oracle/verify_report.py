@@ -18,6 +18,7 @@ from rich.text import Text
 from reference.oracle.cases import Case
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import Finding
+from reference.oracle.report import finite
 from reference.oracle.truth import DELTAS, VALUES
 from reference.oracle.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verdict, installed
 from reference.run import OUTPUTS
@@ -135,7 +136,7 @@ def repeat(verdict: Verdict, mismatch: Mismatch) -> str:
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict as the contract's JSON, with what is ours beside it."""
+    """The verdict as JSON."""
     blocks = [
         {"name": block, "ok": finding.ok, "ratio": finite(finding.ratio), "units": finite(finding.units)}
         | {"subject": subject, "dtype": dtype, "run": case.number, "step": finding.step}
@@ -160,8 +161,3 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "seconds": round(verdict.seconds, 1),
         "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *balls, *installed())},
     }
-
-
-def finite(number: float) -> float | None:
-    """JSON has no infinity: an error that is not a number is null."""
-    return number if math.isfinite(number) else None

@@ -27,7 +27,7 @@ def heading(report: Report) -> str:
 
 
 def table(blocks: Sequence[Block]) -> str:
-    """Every block with its worst error, three in a line."""
+    """Every block with its worst error, four in a line."""
     if not blocks:
         return "No output could be judged."
     cells = [f"{block.name:<5}{number(block.ratio):>8}{'   ' if block.ok else ' ✗ '}" for block in blocks]

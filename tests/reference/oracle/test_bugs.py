@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from reference.oracle.judge import judge
 
 from manual import bptt
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, Bug, Unfit, Unit, compose
 from reference.oracle.errata import MISPRINTS
+from reference.oracle.findings import judge
 from reference.run import INPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT64, Known, evidence_of, known_runs, outputs_of
 

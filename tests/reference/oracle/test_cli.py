@@ -36,7 +36,7 @@ def test_a_mismatch_exits_1_and_gives_the_command_that_repeats_it(
     assert "MISMATCH bptt: δ21" in capsys.readouterr().out
 
 
-def test_json_holds_what_the_contract_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_holds_what_programs_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*SMALL, "--json"]) == 0
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["ok"] is True

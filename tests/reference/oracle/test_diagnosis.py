@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reference.oracle.judge import judge
 
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit, compose
 from reference.oracle.bugs.unit import Blocks, Edges, Step
 from reference.oracle.diagnosis import Evidence, diagnose, locate
+from reference.oracle.findings import judge
 from reference.oracle.truth import truths
 from reference.run import OUTPUTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs

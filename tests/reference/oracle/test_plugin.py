@@ -33,7 +33,7 @@ def test_a_right_lstm_passes_every_test_in_an_empty_folder(pytester: pytest.Pyte
     result = judged(pytester, "right", "-v")
     result.assert_outcomes(passed=COUNT)
     result.stdout.fnmatch_lines([
-        f"lstm: {MODULE}:right, 14 runs, float64, layout contract, seed 0; lstm-oracle *, numpy *, jax *",
+        f"lstm: {MODULE}:right, 14 runs, float64, layout manual, seed 0; lstm-oracle *, numpy *, jax *",
         f"*collected {COUNT} items",
         "lstm::returns PASSED*",
         "lstm::values?dW_f? PASSED*",
@@ -90,7 +90,7 @@ def test_known_failures_are_expected_and_stale_lines_reported(pytester: pytest.P
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--lstm-layout=torch"], "--lstm-layout is 'torch'; expected contract"),
+        (["--lstm-layout=torch"], "--lstm-layout is 'torch'; expected manual"),
         (["--lstm-dtype=float16"], "--lstm-dtype is 'float16'; expected float64 or float32"),
         (["--lstm-xfails=absent"], "--lstm-xfails: *absent cannot be read*"),
         (["--lstm-xfails=bare"], "--lstm-xfails: *bare:1 gives no reason*"),
@@ -163,7 +163,7 @@ def test_it_works_from_the_wheel_in_an_empty_folder_without_a_checkout(tmp_path:
     env = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
     ran = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert ran.returncode == 1, ran.stdout + ran.stderr
-    assert f"lstm: mine:adapter, 1 runs, float64, layout contract, seed {seed}; lstm-oracle " in ran.stdout
+    assert f"lstm: mine:adapter, 1 runs, float64, layout manual, seed {seed}; lstm-oracle " in ran.stdout
     assert "FAILED lstm::values[h]" in ran.stdout
 
 
