@@ -84,7 +84,7 @@ def same(one: type[Unit], other: type[Unit], fresh: Known) -> bool:
             if a is not b:
                 return False
             continue
-        if not all(np.allclose(a[name], b[name], rtol=1e-3, atol=1e-5 * np.max(np.abs(b[name]))) for name in a):
+        if not all(np.allclose(a[name], b[name], rtol=1e-9, atol=1e-11 * np.max(np.abs(b[name]))) for name in a):
             return False
     return True
 
@@ -103,6 +103,7 @@ def verdict(bugs: tuple[Bug, ...], base: type[Unit], known: Known, fresh: Known)
     bases = Unit, Derived, AsNamed
     program = compose(bugs, base)
     if all(any(same(program, compose(other, b), fresh) for b in bases) for other in named):
+        print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}, which is the same", file=sys.stderr)
         return "same"
     print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}", file=sys.stderr)
     return "wrongly"

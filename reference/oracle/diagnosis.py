@@ -43,8 +43,22 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
         evidence: the program's outputs on one or more runs.
         seconds: of computing, when to give up.
     """
-    if not all(fits_shapes(e) and is_finite(e) for e in evidence):
+    if not all(map(fits_shapes, evidence)):
         return []
+    infinite = [Fit(e) for e in evidence if not is_finite(e)]
+    return [
+        bugs for bugs in diagnose_numbers([e for e in evidence if is_finite(e)], seconds) if overflows(bugs, infinite)
+    ]
+
+
+def overflows(bugs: tuple[Bug, ...], infinite: Sequence[Fit]) -> bool:
+    """Whether mistakes give what is no number, in these runs' precision, in the blocks where the program does."""
+    programs = [Program(bugs, base) for base in bases(Program(bugs))]
+    return any(all(fit.overflows_as(program) for fit in infinite) for program in programs)
+
+
+def diagnose_numbers(evidence: Sequence[Evidence], seconds: float) -> list[tuple[Bug, ...]]:
+    """The explanations of runs whose outputs are numbers throughout."""
     fits = [Fit(e) for e in evidence]
     wrong = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
     if not wrong:
@@ -54,7 +68,8 @@ def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tup
         precision = [bug for bug in CATALOGUE.values() if bug.kind == "precision"]
         if named := searched(wrong, fits, precision, deadline) or rounded_parts(evidence):
             return named
-    return searched(wrong, fits, [*CATALOGUE.values()], deadline)
+    in_64 = all(fit.evidence.dtype == np.float64 for fit in fits)
+    return searched(wrong, fits, [b for b in CATALOGUE.values() if in_64 or "float32" not in b.id], deadline)
 
 
 def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:

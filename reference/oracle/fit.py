@@ -64,7 +64,7 @@ class Fit:
 
     LENIENT = 4.0  # while searching, so many tolerances; in float64 a mistake is never as small as RELATIVE
     RELATIVE = 2e-11
-    WORST = 1e3  # no tolerance of a variant's own is larger, in units of rounding
+    WORST = 1e4  # no tolerance of a variant's own is larger, in units of rounding
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
@@ -184,8 +184,7 @@ class Fit:
         The policy is the judge's (`reference.oracle.tolerance`), with the program in the place of the
         truth: its values set the scales, and what it loses in float32 the tolerance.
         """
-        right = self.right(program)
-        if right is None or not right.all():
+        if self.values(program) is None:
             return False
         with np.errstate(all="ignore"):
             unit = compose(program.bugs, program.base)(self.run)
@@ -199,6 +198,19 @@ class Fit:
                 loss = self._units(unit, blocks, self.flat(rough.states() | rough.gradients()), np.dtype(np.float32))
                 allowed = min(max(allowed, tolerance.tolerance(loss, len(self.run["x"]))), max(allowed, self.WORST))
             return bool(units <= allowed)
+
+    def overflows_as(self, program: Program) -> bool:
+        """Whether a program, in the precision of this run, gives what is no number in the same blocks."""
+        dtype, outputs = self.evidence.dtype, self.evidence.outputs
+        with np.errstate(all="ignore"):
+            try:
+                unit = compose(program.bugs, program.base)(
+                    {n: a.astype(dtype) for n, a in self.evidence.inputs.items()}
+                )
+                found = unit.states() | unit.gradients()
+            except Unfit:
+                return False
+        return all(np.isfinite(found[name]).all() == np.isfinite(outputs[name]).all() for name in self.names)
 
     def _units(self, unit: Unit, blocks: Mapping[str, Array], got: Array, dtype: DType) -> float:
         """The error against a program, in units of rounding by its own scales."""

@@ -140,6 +140,17 @@ def test_what_is_no_number_or_has_another_shape_gets_no_name(known: Known) -> No
         assert ("wrong is dx" in locate([wrong])) == bool(np.isnan(wrong.outputs["dx"]).all())
 
 
+def test_a_run_that_overflows_does_not_hide_the_name_of_the_mistake_that_does_it() -> None:
+    ordinary = known_runs(FLOAT32)[0]
+    inputs = {name: np.float32(1e15) * a if name[0] == "d" else a for name, a in ordinary[0].inputs.items()}
+    large = replace(ordinary[0], inputs=inputs)
+    both = [ordinary, (large, truths([large])[0])]
+    misprinted = evidence_of(CATALOGUE["misprint_8"].unit, both)
+    assert not all(np.isfinite(a).all() for a in misprinted[1].outputs.values())
+    assert names(misprinted) == [{"misprint_8"}]
+    assert names([misprinted[0], evidence_of(Unit, both)[1]]) == []
+
+
 def test_one_wrong_number_in_float32_is_too_little_for_a_name() -> None:
     one = evidence_of(CATALOGUE["h0_ignored"].unit, known_runs(FLOAT32, sizes=[(1, 1, 2, 1)]), ["C_T"])
     assert caught(one)
