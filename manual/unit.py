@@ -27,13 +27,18 @@ class _Gate:
     def __init__(self, stacked: str, position: int) -> None:
         self.stacked, self.position = stacked, position
 
+    def __set_name__(self, owner: type[Params], name: str) -> None:
+        self.name = name
+
     def __get__(self, params: Params, owner: type[Params]) -> Array:
         H = params.hidden_size
         columns: Array = getattr(params, self.stacked)[..., self.position * H : (self.position + 1) * H]
         return columns
 
     def __set__(self, params: Params, value: Array) -> None:  # what `params.W_f -= …` ends with
-        self.__get__(params, Params)[...] = value
+        sizes = {"H": params.hidden_size, "D": params.input_size}
+        dims = {"W": ("H", "H"), "U": ("D", "H"), "b": ("H",)}[self.stacked]
+        self.__get__(params, Params)[...] = checked(self.name, value, dims, sizes, params.dtype)
 
 
 @dataclass(eq=False, repr=False)
@@ -72,6 +77,8 @@ class Params:
         self.__dict__.update(W=W, U=U, b=b)
 
     def __setattr__(self, name: str, value: Array) -> None:
+        if name not in DIMS and name not in type(self).__dict__:
+            raise AttributeError(f"Params has no {name}; expected W, U, b or one of {', '.join(self.gates())}")
         old = self.__dict__.get(name)
         if old is not None and value is not old:  # neither the constructor nor `params.W -= …`
             sizes = {"D": self.input_size, "H": self.hidden_size, "4H": 4 * self.hidden_size}

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reference.run import Array, complete
+from reference.run import GRADIENTS, Array, with_weights
 
 Weights = Mapping[str, Any]
 
@@ -30,10 +30,10 @@ def forward(params: Weights, x: Array, h0: Array | None = None, C0: Array | None
     All are float32 or all float64; a result has that dtype. Raises TypeError and ValueError with
     the name of the array that does not fit. The settings of JAX are those of the caller afterwards.
     """
-    run = complete({**params, "x": x, "h0": h0, "C0": C0})
+    run = with_weights(params, x=x, h0=h0, C0=C0)
     with full_precision():
         h, C, _, _ = jax.jit(unroll)(weights(run), run["x"], run["h0"], run["C0"])
-        return np.asarray(h), np.asarray(C)
+        return np.array(h), np.array(C)
 
 
 def backward(
@@ -51,11 +51,11 @@ def backward(
     Args are those of `forward` and the loss gradients arriving at every h, `dh` (T, B, H), and at
     the last h and C from beyond the last step, `dh_T` and `dC_T` (B, H); zeros if missing.
     """
-    run = complete({**params, "x": x, "h0": h0, "C0": C0, "dh": dh, "dh_T": dh_T, "dC_T": dC_T})
+    run = with_weights(params, x=x, h0=h0, C0=C0, dh=dh, dh_T=dh_T, dC_T=dC_T)
     with full_precision():
         dp, dx, dh0, dC0 = pull_back(weights(run), run["x"], run["h0"], run["C0"], run["dh"], run["dh_T"], run["dC_T"])
         gradients = {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh0, "dC0": dC0}
-        return {name: np.asarray(gradient) for name, gradient in gradients.items()}
+        return {name: np.array(gradients[name]) for name in GRADIENTS}
 
 
 def unroll(p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array) -> tuple[jax.Array, ...]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reference.lstm import Weights, full_precision, weights
-from reference.run import Array, complete
+from reference.run import Array, with_weights
 
 EDGES = range(1, 27)
 TO_X = (17, 19, 21, 23, 26)  # these edges carry D values, the others H
@@ -36,12 +36,12 @@ def deltas(
 
     Args are those of `reference.backward`. The arrays are (B, H), or (B, D) on edges to x.
     """
-    run = complete({**params, "x": x, "h0": h0, "C0": C0, "dh": dh, "dh_T": dh_T, "dC_T": dC_T})
+    run = with_weights(params, x=x, h0=h0, C0=C0, dh=dh, dh_T=dh_T, dC_T=dC_T)
     T = len(run["x"])
     upstream = {"dh": run["dh"], "dh_next": at_last_step(run["dh_T"], T), "dC_next": at_last_step(run["dC_T"], T)}
     with full_precision():
         _, edges, _ = pull_back(weights(run), run["x"], run["h0"], run["C0"], upstream)
-        by_edge = {n: np.asarray(δ) for n, δ in edges.items()}
+        by_edge = {n: np.array(δ) for n, δ in edges.items()}
     return [{n: by_edge[n][t] for n in EDGES} for t in range(T)]
 
 

@@ -30,6 +30,15 @@ def sizes_of(run: Run) -> dict[str, int]:
     return dict(zip("TBD", run["x"].shape, strict=True)) | {"H": run["W_f"].shape[0]}
 
 
+def with_weights(params: Mapping[str, Any], **others: Any) -> dict[str, Array]:
+    """The complete run of these weights and biases and the other inputs."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is of type {type(params).__name__}; expected a mapping with the arrays W_f … b_o")
+    if extra := sorted(set(params) - set(WEIGHTS)):
+        raise TypeError(f"params has {extra[0]}; expected {', '.join(WEIGHTS)} alone")
+    return complete({**params, **others})
+
+
 def complete(run: Mapping[str, Any]) -> dict[str, Array]:
     """All inputs of a run, checked; a missing bias, state or upstream gradient is zero.
 

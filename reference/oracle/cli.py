@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing := [module for module in NEEDED if not find_spec(module)]:
         print(f"lstm-oracle: {missing[0]} is not installed: pip install 'lstm-oracle[oracle]'", file=sys.stderr)
         return 2
-    status: int = options.command(options)
+    try:
+        status: int = options.command(options)
+    except MemoryError as error:
+        return unusable(f"not enough memory: {error}")
     return status
 
 
@@ -35,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "of both hand-written twins against autodiff, and other people's LSTMs on the same runs. "
         "Exit status: 0 verified, 1 a mismatch, 2 the request is unusable.",
     )
-    verify.add_argument("--runs", type=at_least(1), default=1000, metavar="N", help="how many runs (default: 1000)")
+    verify.add_argument("--runs", type=at_least(1), default=600, metavar="N", help="how many runs (default: 600)")
     verify.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
     verify.add_argument("--run", type=at_least(0), metavar="K", help="judge run number K alone")
     verify.add_argument(

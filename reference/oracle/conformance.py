@@ -111,9 +111,10 @@ class Check:
 
     def __call__(self, adapter: Adapter | str) -> None:
         """Fail or skip as the adapter deserves; it is judged once for all tests."""
-        if adapter not in self.reports:
-            self.reports[adapter] = check(adapter, **self.options)
-        self.tested.hold(self.reports[adapter])
+        key = adapter if isinstance(adapter, str) else id(adapter)  # not every callable can be hashed
+        if key not in self.reports:
+            self.reports[key] = check(adapter, **self.options)
+        self.tested.hold(self.reports[key])
 
 
 def parametrize_with_checks(adapters: Sequence[Adapter | str], **options: Any) -> pytest.MarkDecorator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,8 +30,8 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether the error is rounding."""
-        return self.units <= self.tolerance
+        """Whether the error is rounding; where rounding knows no bound, nothing is."""
+        return self.units <= self.tolerance < math.inf
 
 
 def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Finding]:

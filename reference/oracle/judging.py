@@ -54,6 +54,12 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
     fit, problems = fitting(outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
     (truth,) = truths([case], lanes=32 if shape_for(case.sizes) in SHAPES else 1)
+    for name, array in outputs.items():
+        if not truth.tells(array.dtype):
+            raise ValueError(
+                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
+                "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
+            )
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
