@@ -19,7 +19,7 @@ PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
 # with the second, which no mistake in the derivation can fail.
 FIRST = ("test_derivation.py", "test_lstm.py")
 
-settings.register_profile("fast", deadline=None, derandomize=True, max_examples=120)
+settings.register_profile("fast", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("deep", deadline=None, print_blob=True, max_examples=3000)
 settings.load_profile(PROFILE)
 

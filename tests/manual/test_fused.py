@@ -13,7 +13,7 @@ from manual import fused
 from reference.oracle.cases import Case
 from reference.oracle.truth import VALUES
 from tests.strategies import DTYPES, drawn, runs
-from tests.twins import backward, forward, judge, upstream_of
+from tests.twins import backward, forward, judge, named, params_of, upstream_of
 
 BLOCKS = st.integers(1, 40)  # rows of a block, far fewer than it has by itself, so that a run has many
 
@@ -37,6 +37,14 @@ def test_the_gates_deltas_are_right_in_blocks_of_any_length(run: Case, rows: int
         Δ, δ25, δ11 = fused.gate_deltas(forward(fused, run), *upstream_of(run).values())
     edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=2), strict=True))
     judge(run, edges | {"dh0": δ25, "dC0": δ11})
+
+
+@given(run=runs(), rows=BLOCKS, checkpoint=st.sampled_from([True, 1, 2, 5, 1000]))
+def test_every_gradient_is_right_with_checkpoints(run: Case, rows: int, checkpoint: int) -> None:
+    start = (run.inputs[name] for name in ("x", "h0", "C0"))
+    with mock.patch.object(fused, "ROWS", rows):
+        tape = fused.forward(params_of(run), *start, checkpoint=checkpoint)
+        judge(run, {"h": tape.h, "C_T": tape.C_T} | named(fused.backward(tape, **upstream_of(run))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -113,7 +113,7 @@ def test_a_wrong_peer_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_judge_that_sees_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tolerance, "LEAST", np.inf)
+    monkeypatch.setattr(tolerance, "LEAST", 1e300)
     verdict = verify(0, small(20), BOTH)
     assert not verdict.mismatches
     assert not verdict.ok
