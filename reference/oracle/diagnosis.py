@@ -156,7 +156,8 @@ class Search:
 
     def first_found(self, starts: Sequence[Program], most: int, forward_only: bool) -> list[Program]:
         """What explains the run beside one of several starts: mistakes one by one first, for that is quick."""
-        for limit, in_pairs in ((0, False), (1, False), (most, False), (most, True)):
+        one_by_one = [(limit, False) for limit in range(most + 1)]
+        for limit, in_pairs in (*one_by_one, *((limit, True) for limit in range(2, most + 1))):
             found = [program for start in starts for program in self.extended(start, limit, forward_only, in_pairs)]
             if found:
                 return shortest(found)
