@@ -47,12 +47,12 @@ def test_every_mistake_is_named_and_no_other(bug: Bug, known: Known) -> None:
     assert names(evidence_of(bug.unit, known)) == [{bug.id}]
 
 
-@pytest.mark.parametrize("bug", [b for b in BUGS if b.kind != "precision"][::8], ids=lambda bug: bug.id)
+@pytest.mark.parametrize("bug", [b for b in BUGS if b.kind != "precision"][::16], ids=lambda bug: bug.id)
 def test_in_float32_too(bug: Bug, known_32: Known) -> None:
     assert names(evidence_of(bug.unit, known_32)) == [{bug.id}]
 
 
-@pytest.mark.parametrize("bug", FORWARD[::6], ids=lambda bug: bug.id)
+@pytest.mark.parametrize("bug", FORWARD[::12], ids=lambda bug: bug.id)
 @pytest.mark.parametrize("base", [Derived, AsNamed])
 def test_with_gradients_made_by_hand_for_the_right_unit_it_is_the_same_mistake(
     bug: Bug, base: type[Unit], known: Known
@@ -87,7 +87,6 @@ def test_what_the_runs_cannot_tell_apart_is_all_named() -> None:
     "ids",
     [
         ("W_transposed", "dC_T_dropped"),
-        ("bias_twice", "hard_sigmoid"),
         ("cell_carry_by_the_wrong_f", "no_hidden_carry"),
         ("gate_order_ifgo", "h_for_h_prev"),
         ("C0_ignored", "C_for_C_prev"),
