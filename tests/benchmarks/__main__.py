@@ -37,18 +37,24 @@ LONG = [(1000, 8, 64, 128), (10_000, 8, 64, 128), (100_000, 1, 32, 64)]
 def main() -> None:
     """Measure all that was asked for, then report."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, one thread, no growth")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and one thread alone, no growth")
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each race; 9, or 5 if quick")
     options = parser.parse_args()
     rounds = options.rounds or (5 if options.quick else 9)
     found: dict[str, Any] = {"machine": machine(), "races": [], "memory": [], "growth": [], "import_ms": import_time()}
-    for pinned in (True,) if options.quick else (True, False):
-        found["races"] += races(pinned, rounds)
+    found["memory"] = [consumption(shape, dtype) for shape in LONG for dtype in ("float32", "float64")]
+    found["races"] += races(True, rounds)
+    write(found)  # here too, for what follows takes both time and every core
     if not options.quick:
         found["growth"] = growth(rounds)
-    found["memory"] = [consumption(shape, dtype) for shape in LONG for dtype in ("float32", "float64")]
-    (HERE / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
+        found["races"] += races(False, rounds)
+        write(found)
     report.show(found)
+
+
+def write(found: dict[str, Any]) -> None:
+    """The files of what has been measured so far."""
+    (HERE / "speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (HERE / "speed.md").write_text(report.markdown(found))
     report.plot(found, HERE / "speed.svg")
 
