@@ -29,7 +29,7 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 	@$(BIN)/python tests/accuracy $(ARGS)
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
-	@$(BIN)/python tests/policy $(ARGS)
+	@$(BIN)/python -m tests.policy $(ARGS)
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)
