@@ -13,12 +13,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from reference.oracle.findings import judge
-from reference.oracle.truth import truths
 from tests.policy import report
-from tests.policy.honest import DTYPES, chunks, subjects
+from tests.policy.honest import DTYPES, chunks, judge_all, subjects
 from tests.policy.margins import drawn, margin, mistakes
-from tests.policy.report import Found, Judged
+from tests.policy.report import Found
 
 POLICY = Path(__file__).parent / "POLICY.md"
 
@@ -35,9 +33,9 @@ def main() -> int:
 
     judged, refused = [], 0
     for cases in progress([*chunks(options.seed, options.runs)], "honest runs"):
-        more, fewer = judge_all(cases)
+        more, left_out = judge_all(subjects(), cases)
         judged += more
-        refused += fewer
+        refused += left_out
     margins = []
     for dtype in DTYPES:
         known = drawn(options.seed + 1, options.mistaken, dtype)
@@ -46,22 +44,6 @@ def main() -> int:
     report.show(found)
     options.output.write_text(report.markdown(found), encoding="utf-8")
     return 1 if found.alarms else 0
-
-
-def judge_all(cases):
-    """What comes of these runs, by every honest implementation, and how many are refused."""
-    known, judged, refused = truths(cases), [], 0
-    for who, subject in subjects().items():
-        for case, truth, outputs in zip(cases, known, subject(cases), strict=True):
-            if outputs is None:
-                continue
-            if not truth.tells(case.dtype):
-                refused += 1
-                continue
-            worst = max(judge(truth, outputs, case.dtype), key=lambda finding: finding.ratio)
-            place = f"{case}, {worst.block}: {worst.units:.1f} of {worst.tolerance:.1f} units"
-            judged.append(Judged(who, case.dtype.name, case.regime, worst.ratio, worst.units, place))
-    return judged, refused
 
 
 if __name__ == "__main__":

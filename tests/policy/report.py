@@ -5,30 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
-from platform import python_version
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.policy.honest import Judged
 from tests.policy.margins import Margin, mildest_first
+from tests.versions import listed, versions
 
 MILDEST = 8  # mistakes that are listed for each dtype
 PACKAGES = ("numpy", "jax", "flax", "onnxruntime", "torch")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One run of an honest implementation."""
-
-    who: str
-    dtype: str
-    regime: str
-    ratio: float  # its worst error, as a multiple of the tolerance
-    units: float
-    place: str  # run and block, in words
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ def markdown(found: Found) -> str:
     return f"""\
 # Is the tolerance ever wrong?
 
-Written by `make false-alarms` on {date.today()}; {versions()}. Seed {found.seed}.
+Written by `make false-alarms` on {date.today()}; {listed(versions(*PACKAGES))}. Seed {found.seed}.
 
 **Does it fail an honest LSTM?** {summary(found)} Runs are drawn as `lstm-oracle check` draws them, and one of sixteen
 has 400 steps. A run's error is that of its worst block and step; above 1 it is a false alarm. {found.refused} more runs
@@ -128,9 +116,9 @@ were left out, on which rounding alone may change more than 1 %: the judge refus
 {parts[0]}
 {parts[1]}
 **How far above it do mistakes lie?** Every mistake of `reference/oracle/bugs` is made on {runs} runs, drawn in the same
-way. On the run that shows it best the mildest one is {multiple(least["float64"].largest)} times the tolerance in float64
-({least["float64"].bug.id}) and {multiple(least["float32"].largest)} times in float32 ({least["float32"].bug.id}).
-{below(missed)}
+way. On the run that shows it best the mildest one is {multiple(least["float64"].largest)} times the tolerance in
+float64 ({least["float64"].bug.id}) and {multiple(least["float32"].largest)} times in float32
+({least["float32"].bug.id}). {below(missed)}
 
 {parts[2]}
 {parts[3]}
@@ -148,13 +136,3 @@ def below(missed: Sequence[Margin]) -> str:
 def figures(title: str, header: list[str], rows: list[list[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return f"**{title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def versions() -> str:
-    known = [f"Python {python_version()}"]
-    for package in PACKAGES:
-        try:
-            known.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            known.append(f"{package} not installed")
-    return ", ".join(known)
