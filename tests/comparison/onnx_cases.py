@@ -59,12 +59,8 @@ def evaluate(program: Program, node: NodeProto, given: dict[str, Array]) -> list
     x = given["X"].swapaxes(0, 1) if batch_first else given["X"]
     each = []
     for d, turned in enumerate({"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[direction]):
-        h, h_T, C_T = one_direction(
-            program,
-            x[::-1] if turned else x,
-            {n: a[d] for n, a in given.items() if n in "WRBP"}
-            | {n: a[d] for n, a in given.items() if n.startswith("initial")},
-        )
+        own = {name: array[d] for name, array in given.items() if name not in ("X", "sequence_lens")}
+        h, h_T, C_T = one_direction(program, x[::-1] if turned else x, own)
         each.append((h[::-1] if turned else h, h_T, C_T))
     Y, Y_h, Y_c = (np.stack(arrays, axis) for arrays, axis in zip(zip(*each, strict=True), (1, 0, 0), strict=True))
     if batch_first:
@@ -74,13 +70,11 @@ def evaluate(program: Program, node: NodeProto, given: dict[str, Array]) -> list
 
 def one_direction(program: Program, x: Array, given: dict[str, Array]) -> tuple[Array, Array, Array]:
     """The program on ONNX's arrays of one direction."""
-    H, B = given["R"].shape[1], x.shape[1]
-    bias = given.get("B", np.zeros(8 * H, x.dtype))
-    zero = np.zeros((B, H), x.dtype)
+    H, zero = given["R"].shape[1], np.zeros((x.shape[1], given["R"].shape[1]), x.dtype)
     run = {"x": x, "h0": given.get("initial_h", zero), "C0": given.get("initial_c", zero)}
-    for k, U, W, b in zip(
-        LAYOUT, *(np.split(a, 4) for a in (given["W"], given["R"], bias[: 4 * H] + bias[4 * H :])), strict=True
-    ):
+    bias = np.add(*np.split(given.get("B", np.zeros(8 * H, x.dtype)), 2))
+    by_gate = (np.split(array, 4) for array in (given["W"], given["R"], bias))
+    for k, U, W, b in zip(LAYOUT, *by_gate, strict=True):
         run |= {f"U_{k}": U.T, f"W_{k}": W.T, f"b_{k}": b}
     if "P" in given:
         peepholes = {f"P_{k}": p for k, p in zip("iof", np.split(given["P"], 3), strict=True)}
