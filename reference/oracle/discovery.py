@@ -38,10 +38,20 @@ NEAR = 2 * MOST_ROUNDING  # so far off is no run that the policy accepts
 
 @dataclass(frozen=True)
 class Explanation:
-    """A layout in which the run is that of an LSTM, and how near each output is."""
+    """A layout in which the run is, or may be, that of an LSTM, and how near each output is."""
 
     layout: Layout
     findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every output is right to rounding."""
+        return all(finding.ok for finding in self.findings)
+
+    @property
+    def ratio(self) -> float:
+        """The worst error, as a multiple of what rounding may do."""
+        return max(finding.ratio for finding in self.findings)
 
     @property
     def packages(self) -> list[str]:
@@ -58,6 +68,15 @@ class Explanation:
             "params = unpack({name: arrays[name] for name in layout.dims}, layout)"
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "layout": {field.name: getattr(self.layout, field.name) for field in fields(Layout)},
+            "packages": self.packages,
+            "conversion": self.conversion,
+            "blocks": [{"name": one.block, "ok": one.ok, "ratio": finite(one.ratio)} for one in self.findings],
+        }
+
 
 @dataclass(frozen=True)
 class Discovery:
@@ -66,8 +85,8 @@ class Discovery:
     subject: str
     outputs: tuple[str, ...]
     tried: int
-    nearest: float  # the largest error of the layout that has the smallest
     explanations: tuple[Explanation, ...]
+    nearest: Explanation | None  # where nothing explains the run
 
     @property
     def ok(self) -> bool:
@@ -81,16 +100,9 @@ class Discovery:
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON."""
-        layouts = [
-            {
-                "layout": {field.name: getattr(one.layout, field.name) for field in fields(Layout)},
-                "packages": one.packages,
-                "conversion": one.conversion,
-                "blocks": [{"name": found.block, "ratio": finite(found.ratio)} for found in one.findings],
-            }
-            for one in self.explanations
-        ]
-        return {"ok": self.ok, "subject": self.subject, "tried": self.tried, "layouts": layouts}
+        layouts = [one.to_json() for one in self.explanations]
+        nearest = self.nearest and self.nearest.to_json()
+        return {"ok": self.ok, "subject": self.subject, "tried": self.tried, "layouts": layouts, "nearest": nearest}
 
 
 def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:
@@ -119,15 +131,16 @@ def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:
     anyhow = complete(given | unpack(weights, layouts[0]).gates())
     fit_shapes(outputs, anyhow)
     require_within_reason(Case(0, "recorded", anyhow))
-    errors: list[float] = []
     near: dict[str, tuple[Case, list[Layout]]] = {}  # those in which the weights are the same are judged as one
     for layout in layouts:
         params = unpack(weights, layout)
-        errors.append(error(params, anyhow, outputs))
-        if errors[-1] <= NEAR:
+        if error(params, anyhow, outputs) <= NEAR:
             key = sha256(b"".join(array.tobytes() for array in params.gates().values())).hexdigest()
             near.setdefault(key, (Case(0, "recorded", anyhow | params.gates()), []))[1].append(layout)
-    return Discovery(subject, tuple(outputs), len(layouts), min(errors), explaining(list(near.values()), outputs))
+    judged = judged_in_full(list(near.values()), outputs)
+    right = tuple(one for one in judged if one.ok)
+    nearest = None if right else min(judged, key=lambda one: one.ratio, default=None)
+    return Discovery(subject, tuple(outputs), len(layouts), right, nearest)
 
 
 def sorted_out(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
@@ -164,8 +177,8 @@ def error(params: manual.Params, run: Mapping[str, Array], outputs: Mapping[str,
     return float(worst) if np.isfinite(worst) else np.inf
 
 
-def explaining(near: Sequence[tuple[Case, list[Layout]]], outputs: Mapping[str, Array]) -> tuple[Explanation, ...]:
-    """The layouts in which every output is right, by the policy that judges every run."""
+def judged_in_full(near: Sequence[tuple[Case, list[Layout]]], outputs: Mapping[str, Array]) -> list[Explanation]:
+    """Every output in each of the layouts, by the policy that judges every run."""
     cases = [case for case, _ in near]
     lanes = 32 if all(shape_for(case.sizes) in SHAPES for case in cases) else 1
     found: list[Explanation] = []
@@ -176,12 +189,10 @@ def explaining(near: Sequence[tuple[Case, list[Layout]]], outputs: Mapping[str, 
         except ValueError as error:
             refusal = error
             continue
-        judged = tuple(findings(truth, outputs))
-        if all(finding.ok for finding in judged):
-            found += [Explanation(layout, judged) for layout in layouts]
-    if refusal and not found:
+        found += [Explanation(layout, tuple(findings(truth, outputs))) for layout in layouts]
+    if refusal and not any(one.ok for one in found):
         raise refusal
-    return tuple(found)
+    return found
 
 
 def form(layout: Layout, like: Layout) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from manual.layouts import Layout
 from reference.oracle.discovery import Discovery, Explanation
-from reference.oracle.wording import listed
+from reference.oracle.wording import listed, number
 
 MORE = (
     "Record a run that tells them apart: several steps and units, D other than H, states and biases that are not "
@@ -16,16 +16,21 @@ MORE = (
 
 def words(found: Discovery) -> str:
     """What was found."""
-    of = f"of {found.tried} explain"
-    outputs = listed(found.outputs)
-    if not found.explanations:
-        return (
-            f"{found.subject}: none {of} {outputs}. The nearest is off by {found.nearest:.2g}. Were h0 and C0 zero, "
-            "where they are not recorded? Else this is no LSTM, or a wrong one."
-        )
-    count = len(found.explanations)
-    head = f"{found.subject}: {'one layout' if count == 1 else f'{count} layouts'} {of}{'s' * (count == 1)} {outputs}."
-    return "\n\n".join([head, *map(explained, found.explanations), *([MORE] if count > 1 else [])])
+    of, count = f"of {found.tried} explain", len(found.explanations)
+    if not count:
+        return f"{found.subject}: none {of}s {listed(found.outputs)}. {missed(found.nearest)}"
+    head = f"{'one layout' if count == 1 else f'{count} layouts'} {of}{'s' * (count == 1)} {listed(found.outputs)}."
+    told = [f"{found.subject}: {head}", *map(explained, found.explanations)]
+    return "\n\n".join(told + [MORE] * (count > 1))
+
+
+def missed(nearest: Explanation | None) -> str:
+    """How far off the nearest layout is."""
+    if nearest is None:
+        return "All are far off. Were h0 and C0 zero, if they are not recorded? Else this is no LSTM, or a wrong one."
+    wrong = listed([finding.block for finding in nearest.findings if not finding.ok])
+    head = f"The nearest is wrong in {wrong}, by {number(nearest.ratio)} times what rounding may do:"
+    return f"{head}\n\n{explained(nearest)}"
 
 
 def explained(one: Explanation) -> str:
