@@ -75,6 +75,13 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--sizes", type=sizes, metavar="T,B,D,H", help="with --run: in these sizes")
     check.add_argument("--regime", metavar="R", help="with --run: in this regime")
     check.add_argument(
+        "--layout",
+        default="manual",
+        metavar="NAME",
+        help="how its weights and their gradients lie: torch, keras or another name of manual.layouts.LAYOUTS "
+        "(default: manual, W_f … b_o)",
+    )
+    check.add_argument(
         "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that one run may take (default: 60)"
     )
     check.add_argument(
@@ -155,6 +162,7 @@ def run_check(options: argparse.Namespace) -> int:
                 sizes=options.sizes,
                 regime=options.regime,
                 timeout=options.timeout,
+                layout=options.layout,
                 progress=advance,
             )
     except ValueError as error:

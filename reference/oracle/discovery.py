@@ -24,13 +24,13 @@ from reference.oracle.cases import SHAPES, Case
 from reference.oracle.files import read_run
 from reference.oracle.findings import Finding
 from reference.oracle.judging import exact, require_telling, require_within_reason
+from reference.oracle.laid_out import OF_NO_WEIGHT
 from reference.oracle.report import finite
 from reference.oracle.trial import findings
 from reference.oracle.truth import MOST_ROUNDING, shape_for, truths
 from reference.run import INPUTS, OUTPUTS, WEIGHTS, Array, complete
 
 GIVEN = [name for name in INPUTS if name not in WEIGHTS]
-RECORDED = [name for name in OUTPUTS if name.removeprefix("d") not in WEIGHTS]
 STATES = {"h", "C", "C_T"}
 FIRST = 16  # steps and rows on which a layout must be near before it is judged
 NEAR = 2 * MOST_ROUNDING  # so far off is no run that the policy accepts
@@ -145,11 +145,11 @@ def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:
 
 def sorted_out(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
     """The inputs of a run, its outputs, and what is left: the weights. Numbers are exact in float64."""
-    if unfit := [name for name in arrays if name in OUTPUTS and name not in RECORDED]:
+    if unfit := [name for name in arrays if name in OUTPUTS and name not in OF_NO_WEIGHT]:
         raise ValueError(f"{unfit[0]} is a weight's gradient; expected x, h and the like, and weights by other names")
     given = {name: exact(name, arrays[name]) for name in GIVEN if name in arrays}
-    outputs = {name: np.asarray(arrays[name]) for name in RECORDED if name in arrays}
-    weights = {name: exact(name, array) for name, array in arrays.items() if name not in {*GIVEN, *RECORDED}}
+    outputs = {name: np.asarray(arrays[name]) for name in OF_NO_WEIGHT if name in arrays}
+    weights = {name: exact(name, array) for name, array in arrays.items() if name not in {*GIVEN, *OF_NO_WEIGHT}}
     if "x" not in given or outputs.keys().isdisjoint(STATES):
         raise ValueError(f"the run has {', '.join([*given, *outputs]) or 'neither'}; expected x, and h, C or C_T")
     for name, array in (given | outputs).items():
