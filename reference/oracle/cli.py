@@ -92,6 +92,20 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("runs", nargs="+", metavar="RUN", help="an .npz file, or a folder of .npy files")
     judge.add_argument("--json", action="store_true", help="print the findings as JSON; of several files, a list")
     judge.set_defaults(command=run_judge)
+
+    vectors = commands.add_parser(
+        "vectors",
+        help="write test vectors with certified outputs",
+        description="Writes test vectors for those who cannot run Python: JSON with a schema, and an .npz for each. "
+        "A reader needs a JSON parser and nothing of this package. Takes about half a minute. "
+        "Exit status: 0 written, 2 the request is unusable.",
+    )
+    vectors.add_argument("folder", metavar="DIR", help="a new or an empty folder")
+    vectors.add_argument(
+        "--dtype", choices=("float64", "float32", "both"), default="both", help="precision (default: both)"
+    )
+    vectors.add_argument("--json", action="store_true", help="print the names of the files as JSON")
+    vectors.set_defaults(command=run_vectors)
     return top
 
 
@@ -175,6 +189,28 @@ def run_judge(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(verdicts if len(verdicts) > 1 else verdicts[0], indent=2, ensure_ascii=False))
     return status
+
+
+def run_vectors(options: argparse.Namespace) -> int:
+    """`lstm-oracle vectors`."""
+    from pathlib import Path
+
+    if not find_spec("flint"):
+        return unusable("flint is not installed: pip install 'lstm-oracle[oracle]'")
+    from reference.oracle.files import RunFileError
+    from reference.oracle.vector_files import write
+    from reference.oracle.vectors import DTYPES
+
+    dtypes = [dtype for dtype in DTYPES if options.dtype in (dtype.name, "both")]
+    try:
+        files = write(Path(options.folder), dtypes)
+    except RunFileError as error:
+        return unusable(str(error))
+    except OSError as error:
+        return unusable(f"{options.folder}: {error.strerror}")
+    names = [str(file) for file in files]
+    print(json.dumps({"ok": True, "files": names}, indent=2) if options.json else "\n".join(names))
+    return 0
 
 
 def unusable(why: str) -> int:
