@@ -198,8 +198,8 @@ def run_vectors(options: argparse.Namespace) -> int:
     if not find_spec("flint"):
         return unusable("flint is not installed: pip install 'lstm-oracle[oracle]'")
     from reference.oracle.files import RunFileError
-    from reference.oracle.vector_files import write
     from reference.oracle.vectors import DTYPES
+    from reference.oracle.vectors.files import write
 
     dtypes = [dtype for dtype in DTYPES if options.dtype in (dtype.name, "both")]
     try:

@@ -17,7 +17,9 @@ from typing import Any
 
 from reference.oracle.bugs import CATALOGUE
 from reference.oracle.files import RunFileError, write_run
-from reference.oracle.vectors import DRAWS, FLAGS, Draws, Effect, Vector, vectors
+from reference.oracle.vectors.exposure import Effect
+from reference.oracle.vectors.flags import FLAGS, flags_of
+from reference.oracle.vectors.vector import DRAWS, Draws, Vector, vectors
 from reference.run import INPUTS, Array, DType, sizes_of
 
 SCHEMA = "lstm_vectors.schema.json"
@@ -53,7 +55,7 @@ def write(folder: Path, dtypes: Sequence[DType], draws: Draws = DRAWS) -> list[P
 
 
 def _written(folder: Path, dtypes: Sequence[DType], draws: Draws) -> Iterator[Path]:
-    yield _text(folder / SCHEMA, files("reference.oracle").joinpath(SCHEMA).read_text(encoding="utf-8"))
+    yield _text(folder / SCHEMA, files(__package__).joinpath(SCHEMA).read_text(encoding="utf-8"))
     for dtype in dtypes:
         found = vectors(dtype, draws)
         yield _text(folder / f"lstm_{dtype}.json", to_json(dtype, found))
@@ -91,7 +93,7 @@ def _test(number: int, vector: Vector) -> dict[str, Any]:
     return {
         "tcId": number,
         "comment": str(vector.case),
-        "flags": vector.flags,
+        "flags": flags_of(vector),
         "sizes": sizes_of(vector.case.inputs),
         "inputs": {name: _array(vector.case.inputs[name]) for name in INPUTS},
         "expected": {n: _array(a) | {"tolerance": vector.tolerances[n]} for n, a in vector.expected.items()},
@@ -114,7 +116,7 @@ def _alike(effects: Mapping[str, Effect]) -> list[dict[str, list[str]]]:
 
 def _notes(found: Sequence[Vector]) -> dict[str, dict[str, Any]]:
     """What the flags and the mistakes of these vectors mean."""
-    flags = {name for vector in found for name in vector.flags}
+    flags = {name for vector in found for name in flags_of(vector)}
     mistakes = {name for vector in found for name in (*vector.effects, *vector.stops)}
     why = {
         name: {"bugType": flag.kind, "description": flag.description, "effect": flag.effect}
