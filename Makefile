@@ -38,7 +38,7 @@ bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: le
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
 
-vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; many minutes
+vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; minutes
 	@$(BIN)/python -m tests.vectors $(ARGS)
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy

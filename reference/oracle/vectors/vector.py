@@ -23,6 +23,8 @@ Group = Literal["minimal", "telling"]
 Draw = tuple[int, Sizes, Regime]  # its number, its sizes T, B, D, H, its regime
 Draws = Mapping[Group, tuple[Draw, ...]]
 DRAWS: Draws = {
+    # One is enough, of the least sizes: axes that are taken for each other must fit (T = B, D = H), back-propagation
+    # cut off after 4 steps needs 5, and a transposed matrix 2 rows. The forget gates near 1 let the cell grow beyond 3.
     "minimal": ((38, (5, 5, 2, 2), "remembering"),),
     "telling": (
         (0, (1, 1, 1, 1), "ordinary"),
