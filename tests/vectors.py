@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from itertools import islice, product
+from itertools import product
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -29,17 +29,9 @@ from reference.oracle.vectors import DRAWS, DTYPES, Draw, drawn
 from reference.oracle.vectors.exposure import effect_of, shows
 from reference.run import INPUTS, OUTPUTS, Array, DType, sizes_of
 
-SIZES: tuple[Sizes, ...] = (
-    *(
-        (1, 1, 1, 1),
-        (2, 1, 1, 2),
-        (3, 2, 1, 2),
-        (5, 1, 2, 2),
-        (5, 2, 2, 2),
-        (5, 2, 3, 4),
-    ),  # few numbers, or all different
-    *((3, 3, 2, 2), (5, 5, 1, 1), (5, 5, 2, 2), (5, 5, 3, 3), (6, 6, 2, 2)),  # what takes T = B, or D = H
-)
+FREE = (1, 1, 1, 1), (2, 1, 1, 2), (3, 2, 1, 2), (5, 1, 2, 2), (5, 2, 2, 2), (5, 2, 3, 4)
+FITTING = (3, 3, 2, 2), (5, 5, 1, 1), (5, 5, 2, 2), (5, 5, 3, 3), (6, 6, 2, 2)  # for what takes T = B and D = H
+SIZES: tuple[Sizes, ...] = FREE + FITTING
 Mistake = tuple[Bug, DType]
 MISTAKES: list[Mistake] = [(bug, dtype) for dtype in DTYPES for bug in CATALOGUE.values()]
 
@@ -63,19 +55,15 @@ class Pool:
         chosen: list[int] = []
         rows: list[Array] = []
         hidden: list[Mistake] = []
-        while True:
-            missed = (m for m in mistakes if m not in hidden and not self.exposed(m, chosen).any())
-            for mistake in islice(missed, 1):
-                row = self.exposed(mistake, range(len(self.draws)))
-                print(f"  {mistake[0].id}, {mistake[1]}: exposed by {row.sum()} of {len(row)}", file=sys.stderr)
-                if row.any():
-                    rows.append(row)
-                    chosen = cover(np.array(rows), self.costs)
-                else:
-                    hidden.append(mistake)
-                break
+        while mistake := next((m for m in mistakes if m not in hidden and not self.exposed(m, chosen).any()), None):
+            row = self.exposed(mistake, range(len(self.draws)))
+            print(f"  {mistake[0].id}, {mistake[1]}: exposed by {row.sum()} of {len(row)}", file=sys.stderr)
+            if row.any():
+                rows.append(row)
+                chosen = cover(np.array(rows), self.costs)
             else:
-                return chosen, hidden
+                hidden.append(mistake)
+        return chosen, hidden
 
 
 def cover(rows: Array, costs: Array) -> list[int]:

@@ -55,7 +55,7 @@ def write(folder: Path, dtypes: Sequence[DType], draws: Draws = DRAWS) -> list[P
 
 
 def _written(folder: Path, dtypes: Sequence[DType], draws: Draws) -> Iterator[Path]:
-    yield _text(folder / SCHEMA, files(__package__).joinpath(SCHEMA).read_text(encoding="utf-8"))
+    yield _text(folder / SCHEMA, files("reference.oracle.vectors").joinpath(SCHEMA).read_text(encoding="utf-8"))
     for dtype in dtypes:
         found = vectors(dtype, draws)
         yield _text(folder / f"lstm_{dtype}.json", to_json(dtype, found))

@@ -26,7 +26,7 @@ from tests.reference.oracle.known import outputs_of
 from tests.vectors import MISTAKES, Pool, cover
 
 CANDIDATES = Path(__file__).parents[2] / "candidates"
-FEW = {"minimal": DRAWS["minimal"], "telling": DRAWS["telling"][:4]}
+FEW = {"minimal": DRAWS["minimal"], "telling": DRAWS["telling"][:2]}
 IDS = [dtype.name for dtype in DTYPES]
 Document = dict[str, Any]
 
@@ -158,16 +158,15 @@ def test_numbers_are_the_certified_ones_to_the_bit(folder: Path, dtype: str) -> 
 
 
 def test_the_judge_verifies_the_recorded_ones(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    some = [str(folder / f"lstm_{name}.npz") for name in ("float64_03", "float64_05", "float32_03", "float32_05")]
+    some = [str(folder / f"lstm_{name}.npz") for name in ("float64_03", "float64_05", "float32_02", "float32_03")]
     assert cli.main(["judge", *some]) == 0
     assert capsys.readouterr().out.count("RIGHT") == len(some)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_tolerances_are_those_of_the_judge(folder: Path, dtype: np.dtype[Any]) -> None:
-    draw = DRAWS["telling"][3]
-    ((_, truth),) = drawn([draw], dtype)
-    test = vectors_of(document(folder, dtype.name))[4]
+    ((_, truth),) = drawn(DRAWS["minimal"], dtype)
+    test = vectors_of(document(folder, dtype.name))[0]
     for name, expected in test["expected"].items():
         step = np.repeat(expected["tolerance"], len(expected["data"]) // len(expected["tolerance"]))
         for part, ok in ((0.99, True), (1.01, False)):
