@@ -19,6 +19,7 @@ from reference.oracle.bugs import CATALOGUE, Bug
 from reference.oracle.files import read_run
 from reference.oracle.fit import FORWARD
 from reference.oracle.vectors import DRAWS, DTYPES, drawn
+from reference.oracle.vectors.exposure import Effect, shows
 from reference.oracle.vectors.files import SCHEMA, write
 from reference.oracle.vectors.flags import FLAGS
 from reference.run import INPUTS, OUTPUTS, Run
@@ -112,6 +113,22 @@ def test_the_minimal_set_exposes_every_mistake(folder: Path, dtype: str) -> None
 
 def by_states(bug: Bug) -> bool:
     return bug.forward and bug.kind != "precision"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "outputs", "shown"),
+    [
+        ("hard_sigmoid", ["h", "dx"], True),
+        ("hard_sigmoid", ["dx"], False),  # made in the forward pass; its gradients may be made by hand
+        ("carry_in_float32", ["dx"], True),
+        ("dx_zero", ["dx"], True),
+        ("dx_zero", [], False),
+        ("batch_taken_for_time", None, False),
+    ],
+)
+def test_what_counts_as_exposed(mistake: str, outputs: list[str] | None, shown: bool) -> None:
+    effect = None if outputs is None else Effect(tuple(outputs), ("h",))
+    assert shows(CATALOGUE[mistake], effect) == shown
 
 
 def test_none_of_the_minimal_set_can_be_left_out(folder: Path) -> None:
