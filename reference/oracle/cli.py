@@ -116,6 +116,20 @@ def parser() -> argparse.ArgumentParser:
     )
     layout.add_argument("--json", action="store_true", help="print the findings as JSON")
     layout.set_defaults(command=run_layout)
+
+    vectors = commands.add_parser(
+        "vectors",
+        help="write test vectors with certified outputs",
+        description="Writes test vectors for those who cannot run Python: JSON with a schema, and an .npz for each. "
+        "A reader needs a JSON parser and nothing of this package. Takes about half a minute. "
+        "Exit status: 0 written, 2 the request is unusable.",
+    )
+    vectors.add_argument("folder", metavar="DIR", help="a new or an empty folder")
+    vectors.add_argument(
+        "--dtype", choices=("float64", "float32", "both"), default="both", help="precision (default: both)"
+    )
+    vectors.add_argument("--json", action="store_true", help="print the names of the files as JSON")
+    vectors.set_defaults(command=run_vectors)
     return top
 
 
@@ -213,6 +227,28 @@ def run_layout(options: argparse.Namespace) -> int:
         return unusable(str(error) if isinstance(error, RunFileError) else f"{options.run}: {error}")
     print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if options.json else found)
     return 0 if found.ok else 1
+
+
+def run_vectors(options: argparse.Namespace) -> int:
+    """`lstm-oracle vectors`."""
+    from pathlib import Path
+
+    if not find_spec("flint"):
+        return unusable("flint is not installed: pip install 'lstm-oracle[oracle]'")
+    from reference.oracle.files import RunFileError
+    from reference.oracle.vectors import DTYPES
+    from reference.oracle.vectors.files import write
+
+    dtypes = [dtype for dtype in DTYPES if options.dtype in (dtype.name, "both")]
+    try:
+        files = write(Path(options.folder), dtypes)
+    except RunFileError as error:
+        return unusable(str(error))
+    except OSError as error:
+        return unusable(f"{options.folder}: {error.strerror}")
+    names = [str(file) for file in files]
+    print(json.dumps({"ok": True, "files": names}, indent=2) if options.json else "\n".join(names))
+    return 0
 
 
 def unusable(why: str) -> int:
