@@ -52,11 +52,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Kept:
-    """A run with all its arrays, to be saved."""
+    """A run with all its arrays: to be saved, or to be shown step by step."""
 
+    which: Which
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     truth: Truth
+    repeat: str = ""  # the command that repeats it
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Report:
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    kept: Kept | None = field(default=None, repr=False)
+    kept: Kept | None = field(default=None, repr=False)  # the smallest failing run
+    pictured: Kept | None = field(default=None, repr=False)  # one that fails over several steps; else the worst of all
 
     @property
     def ok(self) -> bool:
@@ -93,7 +96,7 @@ class Report:
         return words(self)
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON."""
+        """The verdict as JSON, described by `report.schema.json` beside this file."""
         return {
             "ok": self.ok,
             "subject": self.subject,
