@@ -19,7 +19,7 @@ def badge(reports: Sequence[Report]) -> dict[str, Any]:
     """The badge of one report, or of several together: the first that is not right speaks for all."""
     report = next((report for report in reports if not report.ok), reports[0])
     word = conclusion(report)
-    said = {"RIGHT": right, "WRONG": wrong, "MISBEHAVES": misbehaves}.get(word, lambda _: "not judged")(report)
+    said = {"RIGHT": right, "WRONG": wrong}.get(word, misbehaves)(report)
     if not report.ok and len(reports) > 1:
         said = f"{sum(not report.ok for report in reports)} of {len(reports)} runs, {said}"
     return {"schemaVersion": 1, "label": "LSTM", "message": said, "color": COLOURS[word], "isError": not report.ok}
@@ -40,7 +40,7 @@ def wrong(report: Report) -> str:
 
 def misbehaves(report: Report) -> str:
     """What it does that it should not do."""
-    return MISBEHAVIOURS[report.failures[0].kind]
+    return MISBEHAVIOURS[report.failures[0].kind] if report.failures else "not judged"
 
 
 def few(names: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ from reference.oracle import heat, wording
 from reference.oracle.report import Report, versions
 from reference.oracle.trial import MISMATCH
 
-THREAD = re.compile(r"([\w-]+/[\w.-]+)#(\d+)")  # an issue or a pull request, as the catalogue names it
 LEGEND = {
     "right": {"r1": "to 0.01", "r2": "0.1", "r3": "1"},
     "wrong": {"w1": "to 10³", "w2": "10⁶", "w3": "10⁹", "w4": "10¹²", "w5": "above", "nan": "not finite"},
@@ -29,7 +28,8 @@ def page(reports: Sequence[Report]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"link": link, "breakable": breakable, "number": wording.number, "shade": heat.shade}
+    environment.filters |= {"address": wording.address, "number": wording.number}
+    environment.filters |= {"breakable": breakable, "shade": heat.shade}
     template = environment.from_string(files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         reports=reports,
@@ -52,9 +52,3 @@ def title(reports: Sequence[Report]) -> str:
 def breakable(name: str) -> Markup:
     """A long name, escaped, that a narrow page may break behind its signs."""
     return Markup("<wbr>").join(re.split(r"(?<=[.:/_#])", name))
-
-
-def link(source: str) -> str | None:
-    """The address of a thread on GitHub, which leads on from an issue's to a pull request's; None for what is none."""
-    thread = THREAD.fullmatch(source)
-    return thread and f"https://github.com/{thread[1]}/issues/{thread[2]}"

@@ -126,6 +126,11 @@ class Report:
         }
 
 
+def unread(file: str, why: str) -> Report:
+    """The report of a file that could not be judged."""
+    return Report(subject=file, dtype="", blocks=(), notes=(why,))
+
+
 def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:
     """Every output that was returned, over all runs, in the order of `reference.run.OUTPUTS`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from reference.oracle.behaviour import MISBEHAVIOURS
@@ -10,6 +11,7 @@ from reference.oracle.report import Block, Failure, Named, Report, versions
 from reference.oracle.trial import MISMATCH
 from reference.run import GATES, OUTPUTS
 
+THREAD = re.compile(r"([\w-]+/[\w.-]+)#(\d+)")  # an issue or a pull request, as the catalogue names it
 FOLLOWING = ("split", "rows")  # kinds that a wrong value brings along
 
 # The outputs as the table shows them: what has steps, the gates of each kind in a line, the ends.
@@ -115,6 +117,12 @@ def pictured(report: Report) -> str:
 def seen(bug: Named) -> list[str]:
     """Where a mistake was seen before."""
     return [f"    seen in {', '.join(bug.seen_in)}"] if bug.seen_in else []
+
+
+def address(source: str) -> str | None:
+    """The address of a thread on GitHub, which leads on from an issue's to a pull request's; None for what is none."""
+    thread = THREAD.fullmatch(source)
+    return thread and f"https://github.com/{thread[1]}/issues/{thread[2]}"
 
 
 def repeat(failure: Failure) -> list[str]:
