@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
 
-.PHONY: help verify test deep accuracy false-alarms naming bench lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms naming bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: le
 
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
+
+gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium and chromedriver
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
+	@$(BIN)/python -m tests.gallery
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

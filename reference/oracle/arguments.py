@@ -94,9 +94,7 @@ def judge(commands: Any) -> None:
 def views(command: argparse.ArgumentParser) -> None:
     """What a report is written to besides."""
     command.add_argument("--html", metavar="FILE", help="write the report as one HTML page")
-    command.add_argument(
-        "--badge", metavar="FILE", help="write the verdict as JSON for a badge of shields.io"
-    )
+    command.add_argument("--badge", metavar="FILE", help="write the verdict as JSON for a badge of shields.io")
 
 
 class at_least:  # reads as a type in add_argument, and names itself in its errors

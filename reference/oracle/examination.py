@@ -132,8 +132,8 @@ class Examination:
         if not seen.outputs or 0 in case.sizes:
             return
         worst = max((finding.ratio for finding in trial.findings), default=0.0)
-        few, size = dull(trial.which)
-        rank = (MISMATCH not in trial.kinds, not trial.kinds, few, size if trial.kinds else (-worst,))
+        few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
+        rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
         if self.pictured is None or rank < self.pictured[0]:
             self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth, self.repeat(case))
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 import jinja2
-from markupsafe import Markup
 
 from reference.oracle import heat, wording
 from reference.oracle.report import Report, versions
@@ -28,18 +27,10 @@ def page(reports: Sequence[Report]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"address": wording.address, "number": wording.number}
-    environment.filters |= {"breakable": breakable, "shade": heat.shade}
+    environment.filters |= {"address": wording.address, "number": wording.number, "shade": heat.shade}
     template = environment.from_string(files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        reports=reports,
-        title=title(reports),
-        heat=heat.heat,
-        say=wording,
-        MISMATCH=MISMATCH,
-        LEGEND=LEGEND,
-        by=versions(),
-    )
+    given = {"heat": heat.heat, "say": wording, "pieces": pieces, "MISMATCH": MISMATCH, "LEGEND": LEGEND}
+    return template.render(reports=reports, title=title(reports), by=versions(), **given)
 
 
 def title(reports: Sequence[Report]) -> str:
@@ -49,6 +40,6 @@ def title(reports: Sequence[Report]) -> str:
     return f"{sum(report.ok for report in reports)} of {len(reports)} runs right"
 
 
-def breakable(name: str) -> Markup:
-    """A long name, escaped, that a narrow page may break behind its signs."""
-    return Markup("<wbr>").join(re.split(r"(?<=[.:/_#])", name))
+def pieces(name: str) -> list[str]:
+    """A long name in pieces, between which a narrow page may break it."""
+    return re.split(r"(?<=[.:/_#])", name)
