@@ -95,6 +95,18 @@ class Report:
 
         return words(self)
 
+    def to_html(self) -> str:
+        """The verdict as one HTML page that needs nothing beside it."""
+        from reference.oracle.page import page
+
+        return page([self])
+
+    def to_badge(self) -> dict[str, Any]:
+        """The verdict as JSON for an endpoint badge of shields.io."""
+        from reference.oracle.badge import badge
+
+        return badge([self])
+
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON, described by `report.schema.json` beside this file."""
         return {

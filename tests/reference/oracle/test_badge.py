@@ -52,6 +52,7 @@ def test_it_says_what_was_found_and_no_more(reports: list[Report], message: str,
     wrong = color != "brightgreen"
     assert found == {"schemaVersion": 1, "label": "LSTM", "message": message, "color": color, "isError": wrong}
     assert json.loads(json.dumps(found)) == found
+    assert len(reports) > 1 or reports[0].to_badge() == found
 
 
 def job() -> Any:

@@ -90,7 +90,7 @@ def test_the_shade_turns_at_what_rounding_may_do(ratio: float, name: str) -> Non
 
 
 def test_a_page_shows_the_verdict_the_mistake_and_the_way_back() -> None:
-    shown = Tags(page([report_of("no_cell_carry")]))
+    shown = Tags(report_of("no_cell_carry").to_html())
     assert "https://github.com/deeplearning4j/deeplearning4j/issues/8838" in shown.links
     words = " ".join(shown.text.split())
     for said in (
@@ -156,10 +156,12 @@ def test_a_file_that_cannot_be_written_exits_2_and_the_verdict_still_stands(
 ) -> None:
     write_run(tmp_path / "run.npz", recorded("no_cell_carry"))
     file = str(tmp_path / "nowhere" / "file")
-    assert cli.main(["judge", str(tmp_path / "run.npz"), option, file]) == 2
+    other = "--badge" if option == "--html" else "--html"
+    assert cli.main(["judge", str(tmp_path / "run.npz"), option, file, other, str(tmp_path / "other")]) == 2
     out, err = capsys.readouterr()
     assert out.endswith("WRONG\n")
-    assert err == f"lstm-oracle: {option} {file}: No such file or directory\n"
+    assert f"lstm-oracle: {option} {file}: No such file or directory\n" in err
+    assert (tmp_path / "other").exists(), "what can be written is"
 
 
 def test_only_a_page_needs_jinja2(
