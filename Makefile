@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
 
-.PHONY: help verify test deep accuracy false-alarms naming vectors bench lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms naming vectors bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, 
 
 vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; minutes
 	@$(BIN)/python -m tests.vectors $(ARGS)
+
+gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium and chromedriver
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
+	@$(BIN)/python -m tests.gallery
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

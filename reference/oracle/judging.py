@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -59,6 +60,7 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
     explanations = tuple(tuple(bugs) for bugs in diagnose(known)) if known else ()
+    kept = Kept(trial.which, case.inputs, fit, truth, "" if isinstance(run, Mapping) else repeat(subject))
     texts = {problem.kind: problem.text for problem in reversed(problems)}
     if MISMATCH in trial.kinds:
         texts = {MISMATCH: ", ".join(trial.wrong)} | texts
@@ -66,14 +68,20 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
         subject=subject,
         dtype="/".join(sorted({array.dtype.name for array in outputs.values()})),
         blocks=blocks_of([trial]),
-        failures=tuple(Failure(kind, text, 1, trial.which) for kind, text in texts.items()),
+        failures=tuple(Failure(kind, text, 1, trial.which, kept.repeat) for kind, text in texts.items()),
         explanations=explanations,
         beginning=beginning(truth, known[0].outputs, known[0].dtype) if known else "",
         location=locate(known) if known and not explanations else "",
         trials=(trial,),
-        kept=Kept(case.inputs, fit, truth),
+        kept=kept,
+        pictured=kept,
         seconds=time.perf_counter() - start,
     )
+
+
+def repeat(file: str) -> str:
+    """The command that judges a file again."""
+    return shlex.join(["lstm-oracle", "judge", file])
 
 
 def exact(name: str, value: Array) -> Array:

@@ -20,9 +20,9 @@ def bias_factor(factor: float) -> type[Unit]:
     return Factor
 
 
-bug("bias", "DeepLearningTutorials#81")(named("bias_twice", "the bias is added twice", bias_factor(2)))
-bug("bias", "keras-onnx#98")(named("bias_ignored", "the bias is ignored", bias_factor(0)))
-bug("bias", "keras-onnx#98")(
+bug("bias", "lisa-lab/DeepLearningTutorials#81")(named("bias_twice", "the bias is added twice", bias_factor(2)))
+bug("bias", "onnx/keras-onnx#98")(named("bias_ignored", "the bias is ignored", bias_factor(0)))
+bug("bias", "onnx/keras-onnx#98")(
     named("bias_half", "of two equal halves of the bias, input and recurrent, one is ignored", bias_factor(0.5))
 )
 
@@ -48,7 +48,7 @@ for name, text, shift, steps in (
     ),
     ("forget_bias_extra_first_step", "at the first step 1 is added to the forget gate's bias", 1, slice(1)),
 ):
-    bug("bias", "coremltools#309")(named(name, text, forget_bias(shift, steps)))
+    bug("bias", "apple/coremltools#309")(named(name, text, forget_bias(shift, steps)))
 
 
 @bug("bias")

@@ -10,7 +10,7 @@ from reference.oracle.bugs.unit import R_PACKAGE, SUMS, TO_H, TO_X, Edges, Step,
 from reference.run import GATES, Array
 
 SOURCE = "Fichou, LSTM units"
-FLAG = ["FlagGems#5014"]  # a pre-activation taken for an activation
+FLAG = ["flagos-ai/FlagGems#5014"]  # a pre-activation taken for an activation
 
 # The source's misprints.
 
@@ -96,7 +96,7 @@ class dtanh_of_h(Unit):
         return 1 - s.h * s.h
 
 
-@bug("gradient", "Neuron#181")
+@bug("gradient", "wvabrinskas/Neuron#181")
 class dtanh_at_cell_twice(Unit):
     """the derivative of tanh is applied twice on the way to the cell"""
 
@@ -108,7 +108,7 @@ class dtanh_at_cell_twice(Unit):
 # The products.
 
 
-@bug("gradient", "Neuron#181")
+@bug("gradient", "wvabrinskas/Neuron#181")
 class i_for_g_in_delta_10(Unit):
     """gate i's gradient uses i instead of g (δ10 = δ8 · i, the product i · i for g · i)"""
 
@@ -185,7 +185,13 @@ def derivative(gates: str, wrong: Derivative) -> type[Unit]:
 for name, text, gates, wrong, seen in (
     ("no_dtanh_at_g", "the derivative of tanh is missing (δ14 = δ9)", "g", lambda y, z, d: 1 + 0 * y, []),
     ("no_dsigmoid", "the derivatives of the sigmoids are missing", "fio", lambda y, z, d: 1 + 0 * y, []),
-    ("dtanh_at_g_twice", "the derivative of tanh is applied twice", "g", lambda y, z, d: d * d, ["Neuron#181"]),
+    (
+        "dtanh_at_g_twice",
+        "the derivative of tanh is applied twice",
+        "g",
+        lambda y, z, d: d * d,
+        ["wvabrinskas/Neuron#181"],
+    ),
     ("dsigmoid_twice", "the derivatives of the sigmoids are applied twice", "fio", lambda y, z, d: d * d, []),
     ("dtanh_of_sum", "tanh' takes the pre-activation for the value, 1 - z²", "g", lambda y, z, d: 1 - z * z, FLAG),
     ("dsigmoid_of_sum", "sigmoid' takes the pre-activation, z (1 - z)", "fio", lambda y, z, d: z * (1 - z), FLAG),

@@ -37,7 +37,7 @@ def test_every_entry_can_be_read() -> None:
         assert re.fullmatch(r"[a-zA-Z0-9]+(_[a-zA-Z0-9]+)*", bug.id)
         assert 8 < len(bug.text) < 150
         assert not bug.text.endswith(".")
-        assert all(re.search(r"\w#\d+$|^R package|^Fichou|^JAX|layout$", source) for source in bug.seen_in)
+        assert all(re.search(r"^[\w-]+/[\w.-]+#\d+$|^R package|^Fichou|^JAX|layout$", source) for source in bug.seen_in)
     assert len({bug.text for bug in BUGS}) == len(BUGS)
     assert sum(bool(bug.seen_in) for bug in BUGS) >= 60
 

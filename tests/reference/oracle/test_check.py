@@ -16,6 +16,7 @@ import pytest
 import reference.oracle as oracle
 from reference.oracle import cli
 from reference.oracle.cases import REGIMES, draw_case
+from reference.oracle.trial import findings
 from reference.run import OUTPUTS
 from tests.candidates import adapters
 
@@ -31,6 +32,9 @@ def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: st
     assert [block.name for block in report.blocks] == list(OUTPUTS)
     assert all(block.ratio < 1 for block in report.blocks)
     assert {trial.which.regime for trial in report.trials} == set(REGIMES)
+    worst = max(report.blocks, key=lambda block: block.ratio)
+    assert report.pictured is not None
+    assert report.pictured.which == worst.which
     assert {trial.which.sizes.index(0) for trial in report.trials if 0 in trial.which.sizes} == {0, 1, 2}
 
 
@@ -53,6 +57,9 @@ def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(
     assert failure.which.sizes[: len(sizes)] == sizes
     assert block in failure.text
     assert report.beginning == begins
+    assert report.pictured is not None
+    assert report.pictured.which.sizes[0] > 2, "a picture of several steps, which the smallest may not have"
+    assert not all(finding.ok for finding in findings(report.pictured.truth, report.pictured.outputs))
     assert f"Repeat with: {failure.repeat}" in str(report)
 
 

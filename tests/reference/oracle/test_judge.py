@@ -14,13 +14,9 @@ from reference.oracle.cases import draw_case
 from reference.oracle.files import write_run
 from reference.run import OUTPUTS
 from tests.candidates import adapters
+from tests.reference.oracle.pages import recorded
 
 SIZES = 4, 2, 3, 5
-
-
-def recorded(name: str = "right", dtype: str = "float64", sizes: Any = SIZES) -> dict[str, Any]:
-    inputs = draw_case(0, 1, np.dtype(dtype), sizes, "ordinary").inputs
-    return inputs | getattr(adapters, name)(**{key: array.copy() for key, array in inputs.items()})
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
