@@ -206,7 +206,7 @@ def test_flags_and_mistakes_resolve_to_notes(folder: Path) -> None:
     assert {flag for test in tests for flag in test["flags"]} == set(FLAGS)
     assert all(test["flags"] for test in tests)
     assert set(found["notes"]) == {*FLAGS, *CATALOGUE}
-    assert found["notes"]["no_cell_carry"]["links"] == ["deeplearning4j#8838"]
+    assert found["notes"]["no_cell_carry"]["links"] == ["deeplearning4j/deeplearning4j#8838"]
 
 
 def test_the_same_vectors_are_the_same_bytes(tmp_path: Path) -> None:
