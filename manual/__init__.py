@@ -9,10 +9,15 @@
 `manual.bptt` is the same written to be read, on top of `manual.derivation`; DERIVATION.md explains.
 """
 
-from manual import layouts
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from manual.bptt import deltas
 from manual.fused import backward, forward, infer
 from manual.unit import CheckpointedTape, Gradients, Params, States, Tape
+
+if TYPE_CHECKING:
+    from manual import layouts
 
 __all__ = [
     "CheckpointedTape",
@@ -26,3 +31,9 @@ __all__ = [
     "infer",
     "layouts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "layouts":  # imported when it is first used
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("manual.layouts")

@@ -27,7 +27,10 @@ def words(found: Discovery) -> str:
 def missed(nearest: Explanation | None) -> str:
     """How far off the nearest layout is."""
     if nearest is None:
-        return "All are far off. Were h0 and C0 zero, if they are not recorded? Else this is no LSTM, or a wrong one."
+        return (
+            "All are far off. Are x and h time-major, (T, B, …)? Were h0 and C0 zero, if they are not recorded? "
+            "Else this is no LSTM, or a wrong one."
+        )
     wrong = listed([finding.block for finding in nearest.findings if not finding.ok])
     head = f"The nearest is wrong in {wrong}, by {number(nearest.ratio)} times what rounding may do:"
     return f"{head}\n\n{explained(nearest)}"

@@ -195,6 +195,26 @@ def test_what_is_behind_a_prefix_is_refused_by_its_whole_name() -> None:
         unpack({"lstm.weight_ih_l0": np.ones((12, 2))}, "torch", prefix="lstm.")
 
 
+def test_a_model_around_the_layer_is_told_the_prefixes_that_would_do() -> None:
+    model = {"embed.weight": np.ones((7, 2))} | {
+        f"lstm{k}.{name}": array for k in (1, 2) for name, array in GOOD.items()
+    }
+    with pytest.raises(TypeError, match=r"^embed\.weight is no .*; or say prefix='lstm1\.'; or say prefix='lstm2\.'$"):
+        unpack(model, "torch")
+
+
+def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    bare = replace(TORCH, b=(), second_b=())
+    with pytest.raises(
+        ValueError, match=r"params\.b is not what the layout has without a bias; expected a layout with"
+    ):
+        pack(params, bare)
+    assert set(pack(params, bare, gradients=True)) == set(GOOD)
+    params.b[...] = 0
+    assert same_bits(arrays_of(unpack(pack(params, bare), bare)), arrays_of(params))
+
+
 def test_what_is_not_params_is_not_packed() -> None:
     with pytest.raises(TypeError, match=r"params is of type dict; expected manual\.Params"):
         pack(GOOD, "torch")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 
 from manual import forward, infer
 from manual.layouts import LAYOUTS, pack, unpack
+from reference.oracle import discover
 from reference.oracle.cases import Case
 from tests.manual.packages import PACKAGES, Package
 from tests.strategies import without_zeros
@@ -50,7 +51,7 @@ def test_a_layer_given_our_arrays_computes_our_states_and_its_gradients_are_ours
         judge(run, {f"d{name}": gradient for name, gradient in found.gates().items()})
 
 
-def test_a_layers_own_arrays_drive_our_lstm_to_its_output(package: Package) -> None:
+def test_a_layers_own_arrays_drive_our_lstm_to_its_output_and_are_recognised(package: Package) -> None:
     run, rng = without_zeros(SIZES, package.dtype), np.random.default_rng(0)
     own = flat(package.own(*SIZES[2:]))
     assert {name: array.dtype for name, array in own.items()} == dict.fromkeys(own, np.float32)
@@ -64,6 +65,9 @@ def test_a_layers_own_arrays_drive_our_lstm_to_its_output(package: Package) -> N
     for ours in (forward, infer):
         states = ours(params, *(run.inputs[name] for name in ("x", "h0", "C0")))
         agree({"h": states.h, "C_T": states.C_T}, theirs)
+    state = {name: run.inputs[name] for name in ("x", "h0", "C0")}
+    (found,) = discover(moved | state | theirs).explanations
+    assert package.layout in found.packages
 
 
 def test_a_layer_given_arrays_with_two_gates_exchanged_is_told_apart(package: Package) -> None:
