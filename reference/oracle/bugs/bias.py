@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reference.oracle.bugs.unit import VALUES, Blocks, Edges, Step, Unit, bug, named
+import numpy as np
+
+from reference.oracle.bugs.unit import SUMS, VALUES, Blocks, Edges, Step, Unit, bug, named
 from reference.run import GATES, Array
 
 
@@ -71,3 +73,24 @@ class bias_after_activation(Unit):
 
     def updates(self, s: Step, δ: Edges) -> Blocks:
         return super().updates(s, δ) | {"b_" + k: δ[VALUES[k]].sum(axis=0) for k in GATES}
+
+
+@bug("bias", "R package rnn, predict_lstm")
+class bias_recycled(Unit):
+    """the bias is added down the batch, unit by unit, over and over, as R adds a vector to a matrix with rows B"""
+
+    def bias(self, k: str, s: Step) -> Array:
+        return super().bias(k, s)[self.recycled(s)]
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        found = super().updates(s, δ)
+        for k in GATES:
+            total = np.zeros_like(found["b_" + k])
+            np.add.at(total, self.recycled(s), δ[SUMS[k]])
+            found["b_" + k] = total
+        return found
+
+    def recycled(self, s: Step) -> Array:
+        """Which entry of the bias is added where."""
+        B, H = s.h_prev.shape
+        return (np.arange(B)[:, None] + B * np.arange(H)) % H

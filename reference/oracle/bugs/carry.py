@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from reference.oracle.bugs.unit import R_PACKAGE, Blocks, Edges, Step, Unit, bug, named
@@ -188,3 +190,42 @@ class stale_deltas(Unit):
     def updates(self, s: Step, δ: Edges) -> Blocks:
         last = s.t + 1 == self.T
         return super().updates(s, {n: 0 * d for n, d in δ.items()} if last else self.δ[s.t + 1])
+
+
+# A step's own new state, taken for the one that it started from.
+
+
+@bug("gradient", "pjreddie/darknet:src/lstm_layer.c")
+class first_step_s_new_state(Unit):
+    """backward, the first step takes its own h and C for those before it: there is nothing to load in their place"""
+
+    def backward(self, s: Step, δ: Edges) -> None:
+        super().backward(self.stale(s), δ)
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        return super().updates(self.stale(s), δ)
+
+    def stale(self, s: Step) -> Step:
+        """The step as it is seen; where it is the only one, the buffers are still empty."""
+        if s.t > 0 or self.T == 1:
+            return s
+        seen = copy(s)
+        seen.h_prev, seen.C_prev = s.h, s.C
+        return seen
+
+
+@bug("gradient", "jonirajala/jonigrad:jonigrad/layers.py")
+class steps_again_from_new_state(Unit):
+    """backward, every step is computed again, from the h and C that it left instead of those that it started from"""
+
+    def backward(self, s: Step, δ: Edges) -> None:
+        super().backward(self.again(s), δ)
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        return super().updates(self.again(s), δ)
+
+    def again(self, s: Step) -> Step:
+        """The step from its own new state."""
+        seen = Step(s.t, s.x, s.h, s.C)
+        self.forward(seen)
+        return seen

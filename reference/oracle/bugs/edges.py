@@ -144,6 +144,24 @@ class h_prev_for_C_prev(Unit):
         δ[12] = δ[8] * s.h_prev
 
 
+@bug("gradient", "skisa31/learning_deeplearning:common/time_layers.py")
+class dC_prev_for_C_prev(Unit):
+    """the forget gate's gradient uses the gradient of the old cell state for that state (δ12 = δ8 · δ11)"""
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[12] = δ[8] * δ[11]
+
+
+@bug("gradient", "illlilililiililll/AP-CS-LSTM-JAVA-:src/LSTM.java")
+class delta_3_for_delta_8(Unit):
+    """gate i's gradient starts from what arrives at h, not from what arrives at C (δ10 = δ3 · g)"""
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[10] = δ[3] * s.g
+
+
 def blocked(gate: str) -> type[Unit]:
     """The unit that sends no gradient into one gate."""
 
@@ -200,6 +218,15 @@ for name, text, gates, wrong, seen in (
     bug("gradient", *seen)(named(name, f"{where}: {text}", derivative(gates, wrong)))
 
 
+@bug("gradient", "numpy-ml#42")
+class dsigmoid_with_b_o(Unit):
+    """at the gates f and i: sigmoid' is taken where their sums have the bias b_o in the place of their own"""
+
+    def dgate(self, k: str, y: Array, z: Array) -> Array:
+        right = super().dgate(k, y, z)
+        return dlogistic(z - self.run["b_" + k] + self.run["b_o"]) if k in "fi" else right
+
+
 # What the gates send to h_prev and x.
 
 
@@ -232,3 +259,12 @@ class W_not_transposed_backward(Unit):
         super().edges_17_to_24(s, δ)
         for k in GATES:
             δ[TO_H[k]] = self.product(δ[SUMS[k]], self.run["W_" + k])
+
+
+@bug("gradient", "evelyne96/LSTM:LSTM.py")
+class dh_prev_is_dh(Unit):
+    """the hidden gradient goes to the step before as it is, not through the gates (δ25 = δ3)"""
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[3]

@@ -248,6 +248,35 @@ class h_from_old_C(Unit):
         δ[11] = δ[11] + δ[7]
 
 
+@bug("forward", "BrainJS/brain.js:src/recurrent/lstm.js")
+class cell_keeps_h(Unit):
+    """the forget gate keeps h of the step before instead of C: C = h_prev · f + i · g"""
+
+    def cell(self, s: Step) -> Array:
+        return s.h_prev * s.f + s.i * s.g
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[11], δ[12] = 0 * δ[8], δ[8] * s.h_prev
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[25] + δ[8] * s.f
+
+
+@bug("forward", "wiseodd/hipsternet:hipsternet/neuralnet.py")
+class tanh_C_handed_on(Unit):
+    """tanh(C) is handed on as the cell state, instead of C"""
+
+    def forward(self, s: Step) -> None:
+        super().forward(s)
+        s.C = s.tanh_C
+
+    def edge_8(self, s: Step, δ: Edges) -> None:
+        super().edge_8(s, δ)
+        δ[8] = δ[8] + δ[4] * (self.dsquash(s) - 1)
+
+
 # Clipping.
 
 

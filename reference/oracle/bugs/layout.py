@@ -254,3 +254,12 @@ class final_states_exchanged(Unit):
     def shown(self, states: Blocks) -> Blocks:
         states = super().shown(states)
         return states | {"C_T": states["h"][-1] if self.T else self.run["h0"]}
+
+
+@bug("layout", "enggen/Deep-Learning-Coursera:Sequence Models/Week1")
+class C_shown_for_h(Unit):
+    """h and C share one array, which holds C: the cell states come back for the outputs"""
+
+    def shown(self, states: Blocks) -> Blocks:
+        states = super().shown(states)
+        return states | {"h": states["C"]}

@@ -17,6 +17,7 @@ from reference.run import INPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT64, Known, evidence_of, known_runs, outputs_of
 
 BUGS = [*CATALOGUE.values()]
+SOURCE = r"\w#\d+$|^[\w.-]+/[\w.-]+:\w|^R package|^Fichou|^JAX|layout$"  # an issue, a file, or what has a name
 KINDS = {"layout", "bias", "forward", "state", "direction", "gradient", "update", "precision"}
 
 
@@ -37,7 +38,7 @@ def test_every_entry_can_be_read() -> None:
         assert re.fullmatch(r"[a-zA-Z0-9]+(_[a-zA-Z0-9]+)*", bug.id)
         assert 8 < len(bug.text) < 150
         assert not bug.text.endswith(".")
-        assert all(re.search(r"\w#\d+$|^R package|^Fichou|^JAX|layout$", source) for source in bug.seen_in)
+        assert all(re.search(SOURCE, source) for source in bug.seen_in)
     assert len({bug.text for bug in BUGS}) == len(BUGS)
     assert sum(bool(bug.seen_in) for bug in BUGS) >= 60
 
