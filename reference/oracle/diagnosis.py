@@ -76,15 +76,20 @@ def diagnose_numbers(evidence: Sequence[Evidence], seconds: float) -> list[tuple
 
 
 def remembered(fits: Sequence[Fit]) -> list[tuple[Bug, ...]]:
-    """The mistakes of a program that was seen before, if it explains the runs and needs three of them at least."""
-    for ids in PROGRAMS.values():
-        whole = Program().with_(*(CATALOGUE[id] for id in ids))
-        for program in (Program(whole.bugs, base) for base in bases(whole)):
-            if all(fit.explained(program) for fit in fits):
-                needed = without_idle(program, fits)
-                if len(needed.bugs) >= 3 and telling(fits, needed):
-                    return [needed.bugs]
+    """Three or more of the mistakes of a program that was seen before, if they explain the runs, and all are needed."""
+    for program in parts_of_programs():
+        if all(fit.explained(program) for fit in fits) and telling(fits, program):
+            return [program.bugs]
     return []
+
+
+def parts_of_programs() -> Iterator[Program]:
+    """The programs that were seen, and what is left of each without some of its mistakes, smallest first."""
+    for ids in PROGRAMS.values():
+        for count in range(3, len(ids) + 1):
+            for some in combinations(ids, count):
+                part = Program().with_(*(CATALOGUE[id] for id in some))
+                yield from (Program(part.bugs, base) for base in bases(part))
 
 
 def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:

@@ -268,3 +268,12 @@ class dh_prev_is_dh(Unit):
     def edges_25_26(self, s: Step, δ: Edges) -> None:
         super().edges_25_26(s, δ)
         δ[25] = δ[3]
+
+
+@bug("gradient", "mustfaozcn/GridWorld:lstm_numpy.py")
+class dh_prev_keeps_dh(Unit):
+    """the hidden gradient goes to the step before as it is, on top of what goes there through the gates (δ25 + δ3)"""
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[25] + δ[3]

@@ -1,8 +1,8 @@
 """Programs in which several mistakes were seen together.
 
 Three mistakes that each touch every output hide one another: none of them, and no two, make anything right, and a
-search that adds one or two at a time finds no way in. Such programs are remembered whole. Those of their mistakes that
-a run does not need are left out when it is explained.
+search that adds one or two at a time finds no way in. Such programs are remembered whole; three of their mistakes or
+more are then tried together.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from manual import bptt
 from reference.oracle import ours
-from reference.oracle.bugs import CATALOGUE, Bug, Unfit, Unit, compose
+from reference.oracle.bugs import CATALOGUE, PROGRAMS, Bug, Unfit, Unit, compose
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import judge
 from reference.run import INPUTS, WEIGHTS, Array
@@ -41,6 +41,11 @@ def test_every_entry_can_be_read() -> None:
         assert all(re.search(SOURCE, source) for source in bug.seen_in)
     assert len({bug.text for bug in BUGS}) == len(BUGS)
     assert sum(bool(bug.seen_in) for bug in BUGS) >= 60
+
+
+def test_programs_are_made_of_known_mistakes_and_hold_three_at_least() -> None:
+    assert all(CATALOGUE.keys() >= set(ids) and len(ids) >= 3 for ids in PROGRAMS.values())
+    assert all(re.search(SOURCE, source) for source in PROGRAMS)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
