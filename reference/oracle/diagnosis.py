@@ -78,7 +78,10 @@ def diagnose_numbers(evidence: Sequence[Evidence], seconds: float) -> list[tuple
 def remembered(fits: Sequence[Fit]) -> list[tuple[Bug, ...]]:
     """Three or more of the mistakes of a program that was seen before, if they explain the runs, and all are needed."""
     for program in parts_of_programs():
-        if all(fit.explained(program) for fit in fits) and telling(fits, program):
+        near = fits[0].right(program)  # which is soon told
+        if near is None or not near.all() or not all(fit.explained(program) for fit in fits):
+            continue
+        if telling(fits, program) and without_idle(program, fits) == program:
             return [program.bugs]
     return []
 
