@@ -17,9 +17,8 @@ from reference.run import INPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT64, Known, evidence_of, known_runs, outputs_of
 
 BUGS = [*CATALOGUE.values()]
-SOURCE = (
-    r"^[\w-]+/[\w.-]+#\d+$|^[\w.-]+/[\w.-]+:\w|^R package|^Fichou|^JAX|layout$"  # an issue, a file, or what has a name
-)
+# An issue, a file, or what has a name.
+SOURCE = r"^[\w-]+/[\w.-]+#\d+$|^[\w.-]+/[\w.-]+:\w|^R package|^Fichou|^JAX|layout$"
 KINDS = {"layout", "bias", "forward", "state", "direction", "gradient", "update", "precision"}
 
 
