@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from reference.oracle.packages import PACKAGES
+
 NEEDED = ("jax", "rich", "hypothesis")  # beyond NumPy; imported where they are used, since that takes seconds
 
 
@@ -61,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
         "target",
         metavar="TARGET",
         help="pkg.module:adapter, a callable that takes a run's inputs by keyword and returns a mapping of outputs; "
-        "or 'exec:./program arguments', which is given two folders: one with an .npy per input, an empty one for its "
-        "outputs",
+        "'exec:./program arguments', which is given two folders: one with an .npy per input, an empty one for its "
+        f"outputs; or a package by its name: {', '.join(PACKAGES)}",
     )
     check.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="precision (default: float64)"
@@ -82,6 +84,19 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
     check.set_defaults(command=run_check)
+
+    peers = commands.add_parser(
+        "peers",
+        help="judge the known packages that are installed",
+        description=f"Judges the LSTMs of {', '.join(PACKAGES)}, those that are installed, each in a process of its "
+        "own. Exit status: 0 all right, 1 a fault, 2 the request is unusable.",
+    )
+    peers.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="(default: both)")
+    peers.add_argument("--runs", type=at_least(1), default=35, metavar="N", help="how many runs each (default: 35)")
+    peers.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+    peers.add_argument("--found", metavar="FILE", help="write the faults, each confirmed, as Markdown")
+    peers.add_argument("--json", action="store_true", help="print the findings as JSON")
+    peers.set_defaults(command=run_peers)
 
     judge = commands.add_parser(
         "judge",
@@ -152,6 +167,30 @@ def run_check(options: argparse.Namespace) -> int:
         except ValueError as error:
             print(f"lstm-oracle: --save: {error}", file=sys.stderr)
     return 0 if report.ok else 1
+
+
+def run_peers(options: argparse.Namespace) -> int:
+    """`lstm-oracle peers`."""
+    from pathlib import Path
+
+    from reference.oracle import found, peers
+    from reference.oracle.checking import EMPTY
+    from reference.oracle.verify_report import progress
+
+    names = peers.installed()
+    dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
+    with progress(len(names) * len(dtypes) * (options.runs + len(EMPTY))) as advance:
+        judged = peers.judge_all(names, dtypes, options.runs, options.seed, advance)
+    if options.json:
+        print(json.dumps(peers.to_json(judged, options.seed), indent=2, ensure_ascii=False))
+    else:
+        peers.show(judged, options.seed)
+    if options.found:
+        try:
+            Path(options.found).write_text(found.markdown(judged, options.seed), encoding="utf-8")
+        except OSError as error:
+            return unusable(f"--found {options.found}: {error.strerror}")
+    return 1 if any(peer.faulty for peer in judged) else 0
 
 
 def run_judge(options: argparse.Namespace) -> int:
