@@ -14,13 +14,14 @@ from 0.5 to 2, else rounded to one; to Haiku, which adds the 1 again, it is the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from manual.checks import Array, checked
+from manual.checks import Array
+from manual.named import fitting
 from manual.unit import GATES, Params
 
 Names = str | tuple[str, ...]  # of one array with all gates side by side, or of one for each, in the order of `gates`
@@ -50,6 +51,10 @@ class Layout:
         for kind in ("U", "W", "b", "second_b"):
             if len(found := self.names(kind)) not in ((1, 4) if kind in "UW" else (0, 1, 4)):
                 raise ValueError(f"{kind} is {found!r}; expected the name of one array, or four in the order of gates")
+        kinds = [kind for kind in ("U", "W", "b", "second_b") if self.sharing(kind)[0] == kind]
+        named = [name for kind in kinds for name in self.names(kind)]
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise ValueError(f"{twice[0]!r} is named twice; expected another name for every array")
         if not set(self.transposed) <= set("UW") or (self.U == self.W and len(self.transposed) == 1):
             raise ValueError(f"transposed is {self.transposed!r}; expected 'UW', '', or one of them if they are apart")
         if self.interleaved and any(len(self.names(kind)) == 4 for kind in ("U", "W", "b", "second_b")):
@@ -156,13 +161,13 @@ def unpack(arrays: Mapping[str, Any], layout: str | Layout, *, gradients: bool =
         ValueError: an array that is missing, or whose shape does not fit; gradients that differ.
     """
     layout = _known(layout)
-    given, sizes = _checked(_named(arrays, layout, prefix), layout, prefix)
-    held: dict[str, Array] = {"b": np.zeros(4 * sizes["H"], next(iter(given.values())).dtype)}
+    given, D, H = fitting(arrays, layout.dims, {*layout.names("b"), *layout.names("second_b")}, prefix)
+    held: dict[str, Array] = {"b": np.zeros(4 * H, next(iter(given.values())).dtype)}
     for kind in ("U", "W", "b", "second_b"):
         sharing, names = layout.sharing(kind), layout.names(kind)
         if not set(names) <= set(given) or not names:  # no bias
             continue
-        lengths = [{"U": sizes["D"], "W": sizes["H"]}.get(other, 4 * sizes["H"] // len(names)) for other in sharing]
+        lengths = [{"U": D, "W": H}.get(other, 4 * H // len(names)) for other in sharing]
         at = sharing.index(kind)
         plain = [_turned(given[name][0 if layout.direction else ...], kind, layout) for name in names]
         held[kind] = _ours([np.split(array, np.cumsum(lengths)[:-1])[at] for array in plain], layout)
@@ -176,7 +181,8 @@ def unpack(arrays: Mapping[str, Any], layout: str | Layout, *, gradients: bool =
 
 def _pieces(array: Array, kind: str, layout: Layout) -> list[Array]:
     """The columns f, i, g, o in the layout's order: one array, one for each gate, or none."""
-    gates = array.reshape(*array.shape[:-1], 4, -1)[..., [GATES.index(gate) for gate in layout.gates], :]
+    H = array.shape[-1] // 4
+    gates = array.reshape(*array.shape[:-1], 4, H)[..., [GATES.index(gate) for gate in layout.gates], :]
     columns = (gates.swapaxes(-1, -2) if layout.interleaved else gates).reshape(array.shape)
     count = len(layout.names(kind))
     return np.split(columns, count, axis=-1) if count else []
@@ -198,19 +204,22 @@ def _turned(array: Array, kind: str, layout: Layout) -> Array:
 
 
 def _sum(first: Array, second: Array, layout: Layout) -> Array:
-    return np.where(second == 0, first, first + second)  # -0.0 + 0.0 would be another number to the bit
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(second == 0, first, first + second)  # -0.0 + 0.0 would be another number to the bit
 
 
 def _agreed(first: Array, second: Array, layout: Layout) -> Array:
     """The gradient of two biases, which is one; two sums of the same may differ by rounding."""
-    error, size = np.abs(first - second), np.max(np.abs([first, second]))
-    if not np.max(error) <= np.sqrt(np.finfo(first.dtype).eps) * size:
+    same = (first == second) | (np.isnan(first) & np.isnan(second))
+    error = np.subtract(second, first, out=np.zeros_like(first), where=~same)
+    size = np.max(np.abs([first, second]), initial=0, where=np.isfinite([first, second]))
+    if not np.max(np.abs(error)) <= np.sqrt(np.finfo(first.dtype).eps) * size:
         both = " and ".join(", ".join(layout.names(kind)) for kind in ("b", "second_b"))
         raise ValueError(
-            f"the gradients of {both} differ by up to {np.max(error):.3g}; expected the same in both: "
+            f"the gradients of {both} differ by up to {np.max(np.abs(error)):.3g}; expected the same in both: "
             "the gates take their sum"
         )
-    return np.where(error == 0, first, first + (second - first) / 2)
+    return np.where(same, first, first + error / 2)
 
 
 def _known(layout: str | Layout) -> Layout:
@@ -219,54 +228,3 @@ def _known(layout: str | Layout) -> Layout:
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise ValueError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}, or a Layout")
     return LAYOUTS[layout]
-
-
-def _named(arrays: Mapping[str, Any], layout: Layout, prefix: str) -> dict[str, Any]:
-    """The arrays by the layout's names: all weights, and all biases or none."""
-    expected = ", ".join(prefix + name for name in layout.dims)
-    if not isinstance(arrays, Mapping):
-        raise TypeError(f"arrays is of type {type(arrays).__name__}; expected a mapping with {expected}")
-    flat = {name: value for name, value in _flat(arrays) if name.startswith(prefix) and value is not None}
-    given = {name.removeprefix(prefix): value for name, value in flat.items()}
-    if unknown := [name for name in given if name not in layout.dims]:
-        raise TypeError(f"{prefix}{unknown[0]} is no array of this layout; expected {expected}")
-    biases = {*layout.names("b"), *layout.names("second_b")}
-    needed = layout.dims if biases & set(given) else [name for name in layout.dims if name not in biases]
-    if missing := [prefix + name for name in needed if name not in given]:
-        raise ValueError(f"{', '.join(missing)} missing; expected {expected}")
-    return given
-
-
-def _flat(arrays: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in arrays.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}/")
-        else:
-            yield f"{above}{name}", value
-
-
-def _checked(given: dict[str, Any], layout: Layout, prefix: str) -> tuple[dict[str, Array], dict[str, int]]:
-    """The arrays, if their shapes fit and their dtypes agree; and D and H."""
-    sizes: dict[str, int] = {"directions": 1}
-    found: dict[str, Array] = {}
-    for name, dims in layout.dims.items():  # W comes first, and gives H
-        if name not in given:
-            continue
-        dtype = next(iter(found.values())).dtype if found else None
-        array = found[name] = checked(prefix + name, _array(prefix + name, given[name]), dims, sizes, dtype)
-        H = sizes.get("H", sizes.get("4H", 0) // 4)
-        D = sizes.get("D", sizes.get("D+H", H) - H)
-        if sizes.get("4H", 4 * H) != 4 * H or D < 0:
-            raise ValueError(f"{prefix}{name} has shape {array.shape}; expected ({', '.join(dims)}) of some D and H")
-        sizes |= {"H": H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
-    return found, sizes | {"D": D}
-
-
-def _array(name: str, value: Any) -> Any:
-    """A value that `checked` can look at, where a package's own array will not become NumPy's."""
-    try:
-        return value if isinstance(value, np.ndarray) else np.asarray(value)
-    except ValueError:
-        return value
-    except Exception as error:
-        raise TypeError(f"{name} cannot be read as an array: {error}") from None
