@@ -140,8 +140,8 @@ def confirmation(peer: Peer, seen: Seen) -> Iterator[str]:
         yield "Not confirmed by certified truth: python-flint is not installed."
         return
     found = confirmed(seen.case.inputs, seen.truth, seen.observation.outputs)
-    rows = [("output", "exact value", f"{peer.package.title} gives", "ulps off", "units off", "allowed", "judge's ulps")]
-    rows.append(("---",) * 7)
+    gives = f"{peer.package.title} gives"
+    rows = [("output", "exact value", gives, "ulps off", "units off", "allowed", "judge's ulps"), ("---",) * 7]
     for number in found:
         off = f"{number.ulps:.3g}", f"{number.units:.3g}", f"{number.allowed:.3g}", f"{number.ours:.2g}"
         rows.append((number.entry, number.exact, f"{number.got!r}", *off))

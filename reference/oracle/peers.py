@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-
 from reference.oracle.candidate import candidate
 from reference.oracle.cases import REGIMES, Case, draw_case
 from reference.oracle.checking import EMPTY
 from reference.oracle.examination import Examination
 from reference.oracle.packages import PACKAGES, Package
 from reference.oracle.report import Block, Report, versions
-from reference.oracle.wording import number
+from reference.oracle.wording import number, paragraph
 from reference.oracle.worker import TargetError
 from reference.run import DType
 
@@ -79,7 +78,7 @@ def judge(package: Package, dtype: str, runs: int, seed: int, progress: Callable
 
 
 def draw(seed: int, runs: int, dtype: DType) -> list[Case]:
-    """The cases: sizes that are not empty, each in every regime, for a package that compiles does so once for a size."""
+    """The cases: sizes that are not empty, each in every regime, since some packages compile for a size; then empty."""
     drawn = (draw_case(seed, number, dtype).sizes for number in count())
     sizes = list(islice((size for size in drawn if 0 not in size), -(-runs // len(REGIMES))))
     cases = [draw_case(seed, number, dtype, sizes[number // len(REGIMES)]) for number in range(runs)]
@@ -101,22 +100,18 @@ def show(peers: Sequence[Peer], seed: int) -> None:
         console.width = 120
     console.print("Worst error of each package, as a multiple of what rounding may do:\n")
     console.print(table(peers))
-    for peer in peers:
-        for line in remarks(peer):
-            console.print(line, soft_wrap=True)
+    for line in [*absent(), *(remark for peer in peers for remark in remarks(peer))]:
+        console.print(line, soft_wrap=True)
     console.print(conclusion(peers, seed))
 
 
 def table(peers: Sequence[Peer]) -> Table:
-    """A row for each package and precision, and one for each package that is not installed."""
+    """A row for each package and precision."""
     columns = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in ("package", "version", "LSTM", "dtype", "runs", "worst", "output", "verdict"):
         columns.add_column(name, justify="right" if name in ("runs", "worst") else "left")
     for peer in peers:
         columns.add_row(*row(peer), style="bold red" if peer.faulty else "")
-    for package in PACKAGES.values():
-        if package.missing:
-            columns.add_row(package.title, "", package.lstm, *[""] * 4, f"not installed: pip install {package.missing}")
     return columns
 
 
@@ -133,6 +128,12 @@ def judged(peer: Peer) -> int:
     return sum(bool(trial.findings) for trial in peer.report.trials) if peer.report else 0
 
 
+def absent() -> list[Text]:
+    """Which packages are not installed."""
+    missing = {package.title: package.missing for package in PACKAGES.values() if package.missing}
+    return [Text(f"{title} is not installed: pip install {needed}") for title, needed in missing.items()]
+
+
 def remarks(peer: Peer) -> list[Text]:
     """What is to say of a package beside its row."""
     head = f"\n{peer.package.title} {peer.package.version}, {peer.dtype}: "
@@ -140,8 +141,6 @@ def remarks(peer: Peer) -> list[Text]:
         return [Text(f"{head}{peer.verdict}: {peer.why}")]
     if not peer.report or not peer.faulty:
         return []
-    from reference.oracle.wording import paragraph
-
     return [Text(head + "\n".join(paragraph(peer.report, failure) for failure in peer.report.failures))]
 
 

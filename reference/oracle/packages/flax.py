@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-from flax import linen
-from flax.traverse_util import unflatten_dict
+from flax import linen, traverse_util
 
 from reference.oracle.packages import by_jax
 from reference.run import Array
@@ -20,7 +19,7 @@ def lstm(**run: Array) -> dict[str, Array]:
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
     """The cell over time: h and C of every step, then the last h and the last C."""
     cell = linen.LSTMCell(h0.shape[-1], dtype=x.dtype, param_dtype=x.dtype)
-    variables = {"params": unflatten_dict(weights, sep="/")}
+    variables = {"params": traverse_util.unflatten_dict(weights, sep="/")}  # type: ignore[no-untyped-call]
 
     def step(state: Any, x: Any) -> tuple[Any, Any]:
         (C, h), _ = cell.apply(variables, state, x)

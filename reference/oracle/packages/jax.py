@@ -20,7 +20,7 @@ def lstm(**run: Array) -> dict[str, Array]:
 
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
     """The layer over time: h of every step, then the last h and the last C."""
-    T, B, D, H = *x.shape, h0.shape[-1]
+    (T, B, D), H = x.shape, h0.shape[-1]
     flat = jnp.concatenate([weights[name].ravel() for name in ARRAYS])
     apart = rnn.unpack_lstm_weights(flat, D, H, num_layers=1, bidirectional=False)
     lengths = jnp.full(B, T, jnp.int32)

@@ -7,10 +7,10 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"  # read where Keras is imported: this module runs in a process of its own
 
-import keras  # noqa: E402
+import keras
 
-from reference.oracle.packages import by_jax  # noqa: E402
-from reference.run import Array  # noqa: E402
+from reference.oracle.packages import by_jax
+from reference.run import Array
 
 
 def lstm(**run: Array) -> dict[str, Array]:
@@ -20,7 +20,7 @@ def lstm(**run: Array) -> dict[str, Array]:
 
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
     """The layer over time: h of every step, then the last h and the last C."""
-    options = {f"{name}_initializer": "zeros" for name in ("kernel", "recurrent", "bias")}
+    options: dict[str, Any] = {f"{name}_initializer": "zeros" for name in ("kernel", "recurrent", "bias")}
     options |= {"return_sequences": True, "return_state": True, "dtype": x.dtype.name, "seed": 0}  # else it draws one
     layer = keras.layers.LSTM(h0.shape[-1], **options)
     x = x.swapaxes(0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto, checker, helper
 from onnx.reference import ReferenceEvaluator
 
@@ -16,7 +17,7 @@ from reference.run import WEIGHTS, Array, DType
 def lstm(**run: Array) -> dict[str, Array]:
     """A run's states; of the cell states the last alone."""
     evaluator = ReferenceEvaluator(model(run["h0"].shape[-1], run["x"].dtype))
-    Y, Y_c = evaluator.run(["Y", "Y_c"], feed(run))
+    Y, Y_c = map(np.asarray, evaluator.run(["Y", "Y_c"], feed(run)))
     return {"h": Y[:, 0], "C_T": Y_c[0]}
 
 
@@ -30,7 +31,7 @@ def feed(run: dict[str, Array]) -> dict[str, Array]:
 def model(H: int, dtype: DType) -> ModelProto:
     """A model of one operator with H units."""
     shapes: dict[str, list[Any]] = {"X": ["T", "B", "D"], "W": [1, 4 * H, "D"], "R": [1, 4 * H, H], "B": [1, 8 * H]}
-    shapes |= dict.fromkeys(["initial_h", "initial_c", "Y_h", "Y_c"], [1, "B", H]) | {"Y": ["T", 1, "B", H]}
+    shapes |= {name: [1, "B", H] for name in ("initial_h", "initial_c", "Y_h", "Y_c")} | {"Y": ["T", 1, "B", H]}
     kind = helper.np_dtype_to_tensor_dtype(dtype)
     tensors = {name: helper.make_tensor_value_info(name, kind, shape) for name, shape in shapes.items()}
     inputs, outputs = ["X", "W", "R", "B", "initial_h", "initial_c"], ["Y", "Y_h", "Y_c"]

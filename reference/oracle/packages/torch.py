@@ -20,7 +20,9 @@ def lstm(**run: Array) -> dict[str, Array]:
     h, (h_T, C_T) = layer(x, (h0[None], C0[None]))
     torch.autograd.backward([h, h_T[0], C_T[0]], [given["dh"], given["dh_T"], given["dC_T"]])
 
-    gradients = unpack({name: weight.grad.numpy() for name, weight in layer.named_parameters()}, "torch", gradients=True)
+    gradients = unpack(
+        {name: weight.grad.numpy() for name, weight in layer.named_parameters()}, "torch", gradients=True
+    )
     found = {f"d{name}": d for name, d in gradients.gates().items()}
     states = {"h": h, "C_T": C_T[0], "dx": x.grad, "dh0": h0.grad, "dC0": C0.grad}
     return found | {name: value.detach().numpy().copy() for name, value in states.items()}
