@@ -135,15 +135,16 @@ def pack(params: Params, layout: str | Layout, *, gradients: bool = False, prefi
     b = params.b.copy()
     if not gradients:
         b[: params.hidden_size] -= layout.forget_offset
+        if b.any() and not layout.names("b"):
+            raise ValueError("params.b is not what the layout has without a bias; expected a layout with one")
     held = {"U": params.U, "W": params.W, "b": b, "second_b": b if gradients else np.zeros_like(b)}
     pieces = {kind: _pieces(array, kind, layout) for kind, array in held.items()}
     arrays = {}
     for kind in pieces:
         together = [pieces[other] for other in layout.sharing(kind)]
         for name, parts in zip(layout.names(kind), zip(*together, strict=True), strict=True):
-            arrays[prefix + name] = _turned(np.concatenate(parts), kind, layout)[
-                None if layout.direction else ...
-            ].copy()
+            array = _turned(np.concatenate(parts), kind, layout)
+            arrays[prefix + name] = np.array(array[None] if layout.direction else array, order="C")
     return arrays
 
 

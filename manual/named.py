@@ -28,7 +28,7 @@ def fitting(
     found: dict[str, Array] = {}
     for name in (name for name in dims if name in given):
         called, dtype = prefix + name, next(iter(found.values())).dtype if found else None
-        array = found[name] = checked(called, _array(called, given[name]), dims[name], sizes, dtype)
+        array = found[name] = checked(called, array_of(called, given[name]), dims[name], sizes, dtype)
         H = sizes.get("H", sizes.get("4H", 0) // 4)
         D = sizes.get("D", sizes.get("D+H", H) - H)
         if sizes.get("4H", 4 * H) != 4 * H or D < 0 or H < 1:
@@ -44,8 +44,8 @@ def _named(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], pre
     expected = ", ".join(prefix + name for name in dims)
     if not isinstance(arrays, Mapping):
         raise TypeError(f"arrays is of type {type(arrays).__name__}; expected a mapping with {expected}")
-    flat = {name: value for name, value in _flat(arrays) if name.startswith(prefix) and value is not None}
-    given = {name.removeprefix(prefix): value for name, value in flat.items()}
+    under = {name: value for name, value in flat(arrays) if name.startswith(prefix) and value is not None}
+    given = {name.removeprefix(prefix): value for name, value in under.items()}
     if unknown := [name for name in given if name not in dims]:
         raise TypeError(f"{prefix}{unknown[0]} is no array of this layout; expected {expected}")
     none = given.keys().isdisjoint(optional)
@@ -54,15 +54,16 @@ def _named(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], pre
     return given
 
 
-def _flat(arrays: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(arrays: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Names, those of nested mappings joined by "/", and values."""
     for name, value in arrays.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}/")
+            yield from flat(value, f"{above}{name}/")
         else:
             yield f"{above}{name}", value
 
 
-def _array(name: str, value: Any) -> Any:
+def array_of(name: str, value: Any) -> Any:
     """What `checked` can look at, where a package's own array refuses to become NumPy's."""
     try:
         return value if isinstance(value, np.ndarray) else np.asarray(value)

@@ -77,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--sizes", type=sizes, metavar="T,B,D,H", help="with --run: in these sizes")
     check.add_argument("--regime", metavar="R", help="with --run: in this regime")
     check.add_argument(
+        "--layout",
+        default="manual",
+        metavar="NAME",
+        help="how its weights and their gradients lie: torch, keras or another name of manual.layouts.LAYOUTS "
+        "(default: manual, W_f … b_o)",
+    )
+    check.add_argument(
         "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that one run may take (default: 60)"
     )
     check.add_argument(
@@ -107,6 +114,23 @@ def parser() -> argparse.ArgumentParser:
     judge.add_argument("runs", nargs="+", metavar="RUN", help="an .npz file, or a folder of .npy files")
     judge.add_argument("--json", action="store_true", help="print the findings as JSON; of several files, a list")
     judge.set_defaults(command=run_judge)
+
+    layout = commands.add_parser(
+        "layout",
+        help="find how the weights of a recorded run lie",
+        description="Finds in which layout arrays are the weights of an LSTM: the order of the gates, transposes, "
+        "interleaving, one matrix or several, biases, what is added to the forget gate. Prints the conversion to "
+        "manual.Params, and which packages have that layout. Exit status: 0 exactly one layout explains the run, "
+        "1 none or several, 2 the file is unusable.",
+    )
+    layout.add_argument(
+        "run",
+        metavar="RUN",
+        help="an .npz file, or a folder of .npy files: x, h or C or C_T, h0 and C0 where they are not zero, and the "
+        "weights by any other names",
+    )
+    layout.add_argument("--json", action="store_true", help="print the findings as JSON")
+    layout.set_defaults(command=run_layout)
     return top
 
 
@@ -153,6 +177,7 @@ def run_check(options: argparse.Namespace) -> int:
                 sizes=options.sizes,
                 regime=options.regime,
                 timeout=options.timeout,
+                layout=options.layout,
                 progress=advance,
             )
     except ValueError as error:
@@ -214,6 +239,19 @@ def run_judge(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(verdicts if len(verdicts) > 1 else verdicts[0], indent=2, ensure_ascii=False))
     return status
+
+
+def run_layout(options: argparse.Namespace) -> int:
+    """`lstm-oracle layout`."""
+    from reference.oracle.discovery import discover
+    from reference.oracle.files import RunFileError
+
+    try:
+        found = discover(options.run)
+    except (TypeError, ValueError) as error:
+        return unusable(str(error) if isinstance(error, RunFileError) else f"{options.run}: {error}")
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if options.json else found)
+    return 0 if found.ok else 1
 
 
 def unusable(why: str) -> int:

@@ -14,6 +14,7 @@ from reference.oracle.candidate import Candidate
 from reference.oracle.cases import Case, Regime, draw_case
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import beginning
+from reference.oracle.laid_out import OWN
 from reference.oracle.report import Failure, Kept, Named, Report, blocks_of
 from reference.oracle.shrinking import smallest
 from reference.oracle.trial import MISMATCH, Trial, Which, judged, returned
@@ -76,6 +77,7 @@ class Examination:
         return Report(
             subject=self.subject.name,
             target=self.subject.target,
+            layout=self.subject.layout,
             dtype=self.dtype.name,
             seed=self.seed,
             blocks=blocks_of(self.trials),
@@ -230,6 +232,7 @@ class Examination:
         if self.subject.target is None:
             changed = f", sizes={case.sizes}" * (case.sizes != own.sizes)
             changed += f", regime={case.regime!r}" * (case.regime != own.regime)
+            changed += f", layout={self.subject.layout!r}" * (self.subject.layout != OWN)
             return f"check(adapter, run={case.number}, seed={self.seed}, dtype={case.dtype.name!r}{changed})"
         words = ["lstm-oracle", "check", self.subject.target, "--run", str(case.number), "--seed", str(self.seed)]
         words += ["--dtype", case.dtype.name]
@@ -237,6 +240,8 @@ class Examination:
             words += ["--sizes", ",".join(map(str, case.sizes))]
         if case.regime != own.regime:
             words += ["--regime", case.regime]
+        if self.subject.layout != OWN:
+            words += ["--layout", self.subject.layout]
         return shlex.join(words)
 
 

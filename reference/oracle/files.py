@@ -29,18 +29,21 @@ class RunFileError(ValueError):
     """A file that cannot be read as a run; the message is one line that says why."""
 
 
-def read_run(path: Path) -> dict[str, Array]:
+def read_run(path: Path, others: bool = False) -> dict[str, Array]:
     """The arrays of a recorded run, in this machine's byte order.
+
+    Args:
+        others: whether there may be arrays of other names.
 
     Raises:
         RunFileError: the path, a name, a dtype, a size or the file itself is not that of a run.
     """
     try:
         if path.is_dir():
-            return dict(_from_folder(path))
+            return dict(_from_folder(path, others))
         require_regular(path)
         if zipfile.is_zipfile(path):
-            return dict(_from_zip(path))
+            return dict(_from_zip(path, others))
     except RunFileError as error:
         raise RunFileError(f"{path}: {error}") from None
     except Exception as error:  # a hostile archive finds errors of any kind in the unpackers
@@ -118,32 +121,32 @@ def one_line(error: BaseException) -> str:
     return " ".join((str(error) or type(error).__name__).split())[:200]
 
 
-def _from_folder(path: Path) -> Iterator[tuple[str, Array]]:
+def _from_folder(path: Path, others: bool) -> Iterator[tuple[str, Array]]:
     files = sorted(path.glob("*.npy"))
     if not files:
         raise RunFileError("no .npy files in this folder")
-    _require_names([file.name for file in files])
+    _require_names([file.name for file in files], others)
     sizes = {file: _named(file.name, require_regular, file) for file in files}
     require_within(sum(sizes.values()))
     for file, size in sizes.items():
         yield file.stem, _named(file.name, read_array, partial(open, file, "rb"), size)
 
 
-def _from_zip(path: Path) -> Iterator[tuple[str, Array]]:
+def _from_zip(path: Path, others: bool) -> Iterator[tuple[str, Array]]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        _require_names([member.filename for member in members])
+        _require_names([member.filename for member in members], others)
         require_within(sum(member.file_size for member in members))
         for member in members:
             name = member.filename.removesuffix(".npy")
             yield name, _named(member.filename, read_array, partial(archive.open, member), member.file_size)
 
 
-def _require_names(names: list[str]) -> None:
+def _require_names(names: list[str], others: bool) -> None:
     if len(names) > MOST_MEMBERS:
         raise RunFileError(f"{len(names)} arrays; a run has at most {MOST_MEMBERS}")
     for name in names:
-        if name.removesuffix(".npy") not in INPUTS | OUTPUTS or not name.endswith(".npy"):
+        if not name.endswith(".npy") or not (others or name.removesuffix(".npy") in INPUTS | OUTPUTS):
             raise RunFileError(f"{name[:40]!r} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
         if names.count(name) > 1:
             raise RunFileError(f"{name} is there twice")

@@ -18,7 +18,7 @@ from reference.oracle.files import read_run
 from reference.oracle.findings import beginning
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged
-from reference.oracle.truth import shape_for, truths
+from reference.oracle.truth import Truth, shape_for, truths
 from reference.run import INPUTS, OUTPUTS, Array, complete
 
 MOST_BYTES = 2**32  # of memory for the truth of one run
@@ -54,12 +54,7 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
     fit, problems = fitting(outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
     (truth,) = truths([case], lanes=32 if shape_for(case.sizes) in SHAPES else 1)
-    for name, array in outputs.items():
-        if not truth.tells(array.dtype):
-            raise ValueError(
-                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
-                "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
-            )
+    require_telling(truth, outputs)
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
@@ -90,6 +85,16 @@ def exact(name: str, value: Array) -> Array:
         at = [int(k) for k in np.argwhere(~np.isfinite(array))[0]]
         raise ValueError(f"{name} is {array[tuple(at)]} at {at}; expected finite inputs, nothing else can be judged")
     return array.astype(np.float64)
+
+
+def require_telling(truth: Truth, outputs: Mapping[str, Array]) -> None:
+    """Refuse outputs of a run on which rounding alone may change everything."""
+    for name, array in outputs.items():
+        if not truth.tells(array.dtype):
+            raise ValueError(
+                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
+                "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
+            )
 
 
 def require_within_reason(case: Case) -> None:

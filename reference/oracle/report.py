@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from reference.oracle.findings import Finding
+from reference.oracle.laid_out import OWN
 from reference.oracle.trial import Trial, Which
 from reference.oracle.truth import Truth
 from reference.run import OUTPUTS, Array
@@ -71,6 +72,7 @@ class Report:
     beginning: str = ""  # where the smallest wrong run goes wrong first
     location: str = ""  # the narrowest place, where no mistake is named
     target: str | None = None  # the subject's name on the command line
+    layout: str = OWN  # how its weights lie
     seed: int | None = None
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ class Report:
             "notes": list(self.notes),
             "dtype": self.dtype,
             "seed": self.seed,
+            "layout": self.layout,
             "runs": len(self.trials),
             "seconds": round(self.seconds, 1),
             "versions": versions(),

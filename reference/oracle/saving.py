@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reference.oracle.files import write_run
+from reference.oracle.laid_out import OWN
 from reference.oracle.report import Report
 from reference.run import OUTPUTS, Array
 
@@ -100,15 +101,18 @@ def script(file: str, report: Report) -> str:
         title=f"What {report.subject} gives on {which} is not what an LSTM gives.",
         version=version("lstm-oracle"),
         file=file,
-        imports=imports(report.target),
+        imports=imports(report.target, report.layout),
         dtype=dtype.name,
         inputs="\n".join(f'    "{name}": array({values(array)}),' for name, array in kept.inputs.items()),
         expected="\n".join(expected),
     )
 
 
-def imports(target: str | None) -> str:
-    """The lines that bring `adapter`."""
+def imports(target: str | None, layout: str) -> str:
+    """The lines that bring `adapter`, which takes and returns the run's own names."""
+    if layout != OWN:
+        translated = f"adapter = in_manual(adapter, {layout!r})\n"
+        return f"from reference.oracle.laid_out import in_manual\n{imports(target, OWN)}\n{translated}"
     if target is None:
         return "from your_package import adapter  # put your own here\n"
     if target.startswith("exec:"):

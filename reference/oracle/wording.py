@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from reference.oracle.behaviour import MISBEHAVIOURS
+from reference.oracle.laid_out import OWN
 from reference.oracle.report import Block, Failure, Named, Report, versions
 from reference.oracle.trial import MISMATCH
 from reference.run import OUTPUTS
@@ -23,7 +24,8 @@ def heading(report: Report) -> str:
     by = ", ".join(f"{package} {number}" for package, number in versions().items())
     if report.seed is None:
         return f"{report.subject}: one recorded run, {report.trials[0].which.sizes_text}, {report.dtype}; {by}"
-    return f"{report.subject}: {count(len(report.trials), 'run')}, {report.dtype}, seed {report.seed}; {by}"
+    layout = f", layout {report.layout}" * (report.layout != OWN)
+    return f"{report.subject}: {count(len(report.trials), 'run')}, {report.dtype}{layout}, seed {report.seed}; {by}"
 
 
 def table(blocks: Sequence[Block]) -> str:
