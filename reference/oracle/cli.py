@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "peers",
         help="judge the known packages that are installed",
         description=f"Judges the LSTMs of {', '.join(PACKAGES)}, those that are installed, each in a process of its "
-        "own. Exit status: 0 all right, 1 a fault, 2 the request is unusable.",
+        "own. Exit status: 0 all right, 1 a fault, 2 one could not be judged.",
     )
     peers.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="(default: both)")
     peers.add_argument("--runs", type=at_least(1), default=35, metavar="N", help="how many runs each (default: 35)")
@@ -215,7 +215,7 @@ def run_peers(options: argparse.Namespace) -> int:
             Path(options.found).write_text(found.markdown(judged, options.seed), encoding="utf-8")
         except OSError as error:
             return unusable(f"--found {options.found}: {error.strerror}")
-    return 1 if any(peer.faulty for peer in judged) else 0
+    return peers.status(judged)
 
 
 def run_judge(options: argparse.Namespace) -> int:

@@ -151,13 +151,22 @@ def conclusion(peers: Sequence[Peer], seed: int) -> Text:
     text = Text(f"\nRuns judged: {sum(map(judged, peers))}. Seed {seed}, {seconds:.0f} s; {by}.\n")
     if faulty := sum(peer.faulty for peer in peers):
         return text.append(f"{faulty} of {len(peers)} FAULTY", style="bold red")
+    if status(peers):
+        return text.append("NOT JUDGED, at least one", style="bold red")
     return text.append("ALL RIGHT", style="bold green")
+
+
+def status(peers: Sequence[Peer]) -> int:
+    """The exit status: 0 all right, 1 a fault, 2 one could not be judged, or none was."""
+    if any(peer.faulty for peer in peers):
+        return 1
+    return 0 if any(map(judged, peers)) and all(peer.report for peer in peers) else 2
 
 
 def to_json(peers: Sequence[Peer], seed: int) -> dict[str, Any]:
     """The same as JSON."""
     return {
-        "ok": not any(peer.faulty for peer in peers),
+        "ok": status(peers) == 0,
         "peers": [
             {"package": peer.package.name, "version": peer.package.version, "lstm": peer.package.lstm}
             | {"dtype": peer.dtype, "verdict": peer.verdict, "why": peer.why, "judged": judged(peer)}

@@ -90,13 +90,25 @@ def test_peers_lists_what_is_judged_and_what_is_missing(
 def test_a_precision_that_is_not_taken_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(peers, "PACKAGES", {"onnxruntime": PACKAGES["onnxruntime"]})
+    monkeypatch.setattr(peers, "PACKAGES", {name: PACKAGES[name] for name in ("onnxruntime", "onnx")})
     assert cli.main(["peers", "--runs", "2", "--dtype", "float64", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    (peer,) = answer["peers"]
-    assert (answer["ok"], peer["verdict"], peer["judged"]) == (True, "refuses", 0)
+    peer, other = answer["peers"]
+    assert (answer["ok"], peer["verdict"], peer["judged"], other["verdict"]) == (True, "refuses", 0, "right")
     assert "does not support double" in peer["why"]
     assert not peer["report"]["ok"]
+
+
+def test_one_that_cannot_be_imported_is_not_called_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Wrong("onnx", "ONNX", "no_such_adapter", {"onnx": "onnx"})
+    monkeypatch.setitem(PACKAGES, "onnx", broken)
+    monkeypatch.setattr(peers, "PACKAGES", {"onnx": broken})
+    assert cli.main(["peers", "--runs", "1", "--dtype", "float64"]) == 2
+    printed = capsys.readouterr().out
+    assert "not judged: tests.candidates.packaged:no_such_adapter cannot be imported" in printed
+    assert printed.endswith("NOT JUDGED, at least one\n")
 
 
 def test_peers_share_sizes_over_all_regimes_and_are_judged_on_empty_runs() -> None:
