@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
 
-.PHONY: help verify test deep accuracy false-alarms naming vectors bench gallery lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms found naming vectors bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
 	@$(BIN)/python tests/policy $(ARGS)
+
+found: $(STAMP) ## judge the known packages that are installed in .venv, and write what is found; minutes
+	@$(BIN)/lstm-oracle peers --found reference/oracle/packages/FOUND.md $(ARGS)
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)

@@ -6,6 +6,8 @@ import argparse
 from importlib.metadata import version
 from typing import Any
 
+from reference.oracle.packages import PACKAGES
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -14,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="command")
     verify(commands)
     check(commands)
+    peers(commands)
     judge(commands)
     layout(commands)
     vectors(commands)
@@ -55,8 +58,8 @@ def check(commands: Any) -> None:
         "target",
         metavar="TARGET",
         help="pkg.module:adapter, a callable that takes a run's inputs by keyword and returns a mapping of outputs; "
-        "or 'exec:./program arguments', which is given two folders: one with an .npy per input, an empty one for its "
-        "outputs",
+        "'exec:./program arguments', which is given two folders: one with an .npy per input, an empty one for its "
+        f"outputs; or a package by its name: {', '.join(PACKAGES)}",
     )
     command.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="precision (default: float64)"
@@ -84,6 +87,22 @@ def check(commands: Any) -> None:
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
     views(command)
     command.set_defaults(command="check")
+
+
+def peers(commands: Any) -> None:
+    """`lstm-oracle peers`."""
+    command = commands.add_parser(
+        "peers",
+        help="judge the known packages that are installed",
+        description=f"Judges the LSTMs of {', '.join(PACKAGES)}, those that are installed, each in a process of its "
+        "own. Exit status: 0 all right, 1 a fault, 2 one could not be judged.",
+    )
+    command.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="(default: both)")
+    command.add_argument("--runs", type=at_least(1), default=35, metavar="N", help="how many runs each (default: 35)")
+    command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+    command.add_argument("--found", metavar="FILE", help="write the faults, each confirmed, as Markdown")
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    command.set_defaults(command="peers")
 
 
 def judge(commands: Any) -> None:

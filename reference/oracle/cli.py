@@ -93,6 +93,28 @@ def run_check(options: argparse.Namespace) -> int:
     return max(0 if report.ok else 1, write_views(options, [report]))
 
 
+def run_peers(options: argparse.Namespace) -> int:
+    """`lstm-oracle peers`."""
+    from reference.oracle import found, peers
+    from reference.oracle.checking import EMPTY
+    from reference.oracle.terminal import progress
+
+    names = peers.installed()
+    dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
+    with progress(len(names) * len(dtypes) * (options.runs + len(EMPTY))) as advance:
+        judged = peers.judge_all(names, dtypes, options.runs, options.seed, advance)
+    if options.json:
+        print(json.dumps(peers.to_json(judged, options.seed), indent=2, ensure_ascii=False))
+    else:
+        peers.show(judged, options.seed)
+    if options.found:
+        try:
+            Path(options.found).write_text(found.markdown(judged, options.seed), encoding="utf-8")
+        except OSError as error:
+            return unusable(f"--found {options.found}: {error.strerror}")
+    return peers.status(judged)
+
+
 def run_judge(options: argparse.Namespace) -> int:
     """`lstm-oracle judge`."""
     from reference.oracle.files import RunFileError
@@ -183,7 +205,14 @@ def unusable(why: str) -> int:
     return 2
 
 
-COMMANDS = {"verify": run_verify, "check": run_check, "judge": run_judge, "layout": run_layout, "vectors": run_vectors}
+COMMANDS = {
+    "verify": run_verify,
+    "check": run_check,
+    "peers": run_peers,
+    "judge": run_judge,
+    "layout": run_layout,
+    "vectors": run_vectors,
+}
 
 
 if __name__ == "__main__":

@@ -88,33 +88,6 @@ bug("update", "BrainJS/brain.js:src/recurrent/matrix/add-b.js")(
 )
 
 
-def some_over_time(kind: str, choose: Callable[[Sequence[Blocks]], Sequence[Blocks]]) -> type[Unit]:
-    """The unit that does so for the weights of one kind, W, U or b."""
-
-    class Chosen(Unit):
-        def total(self, updates: Sequence[Blocks]) -> Blocks:
-            some = super().total(choose(updates))
-            return super().total(updates) | {name: some[name] for name in WEIGHTS if name[0] == kind}
-
-    return Chosen
-
-
-bug("update", "hanbt/learn_dl:lstm.py")(
-    named(
-        "dU_of_last_step",
-        "the input weights' gradients are those of the last step only",
-        some_over_time("U", lambda updates: updates[-1:]),
-    )
-)
-bug("update", "BrainJS/brain.js:src/recurrent/matrix/add-b.js")(
-    named(
-        "db_of_first_step",
-        "the biases' gradients are those of the first step only: every step overwrites them",
-        some_over_time("b", lambda updates: updates[:1]),
-    )
-)
-
-
 def scaled(names: Sequence[str], factor: Callable[[Unit], float]) -> type[Unit]:
     """The unit that returns some gradients times a number."""
 
