@@ -3,13 +3,14 @@
     arrays = pack(params, "torch")  # {"weight_ih_l0": …, "weight_hh_l0": …, "bias_ih_l0": …, "bias_hh_l0": …}
     params = unpack(model.state_dict(), "torch", prefix="lstm.")
 
-A name that is nested in the package, as in Flax, Haiku and Chainer, is joined by "/". Note that
-ONNX's `W` is our `U`, and its `R` is our `W`.
+A name that is nested in the package, as in Flax, Haiku and Chainer, is joined by "/", as by
+`flax.traverse_util.flatten_dict(…, sep="/")`. Note that ONNX's `W` is our `U`, and its `R` is our `W`.
 
-Everything is moved and nothing computed, so that weights come back to the bit, but for two things.
-Two biases are added: `pack` puts ours in the first and zeros in the second. And Haiku adds 1 to the
-forget gate, so that its bias is ours less 1: exact wherever that is a number of the dtype, as it is
-from 0.5 to 2, else rounded to one; to Haiku, which adds the 1 again, it is the same number.
+Everything is moved and nothing computed, so that weights go anywhere and come back to the bit, but
+for two things. Of two biases the sum counts: `unpack` adds them, `pack` gives ours and zeros. And
+Haiku adds 1 to the forget gate, so that its bias is ours less 1: exact where that is a number of the
+dtype, as it is for every b_f from 0.5 to 2; else off by rounding, eps / 2 of 1 + |b_f| at most, as
+Haiku's own sum is. Gradients have no such exception; those of two biases are the same.
 """
 
 from __future__ import annotations
