@@ -76,7 +76,7 @@ def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = 
             raise TargetError(f"the layout is {layout!r}; expected {OWN!r}: the adapter of {adapter} knows its own")
         return Isolated(adapter, package.target, timeout, layout)
     if not all(adapter.partition(":")):
-        known = f"pkg.module:adapter, exec:./program, or one of {', '.join(PACKAGES)}"
+        known = f"pkg.module:adapter or exec:./program, or one of {', '.join(PACKAGES)}"
         raise TargetError(f"{adapter!r} is no target; expected {known}")
     return Isolated(adapter, adapter, timeout, layout)
 

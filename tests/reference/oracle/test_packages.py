@@ -42,8 +42,8 @@ def test_a_package_is_judged_by_its_name_on_all_that_it_gives(installed: str) ->
 
 
 def test_a_wrong_adapter_turns_its_row_red(installed: str) -> None:
-    if installed == "keras":
-        pytest.skip("it sets its backend for its process")
+    if installed in ("keras", "jax"):
+        pytest.skip("it sets its backend for its process" if installed == "keras" else "Flax's is of its kind")
     report = check(f"{packaged.__name__}:{installed}", dtype="float32", run=1, sizes=SIZES, timeout=120)
     peer = Peer(PACKAGES[installed], "float32", report)
     assert (peer.verdict, peer.faulty) == ("wrong", True)
@@ -73,7 +73,7 @@ def test_peers_lists_what_is_judged_and_what_is_missing(
 ) -> None:
     monkeypatch.setattr(peers, "PACKAGES", {"onnx": PACKAGES["onnx"], "nowhere": nowhere()})
     file = tmp_path / "FOUND.md"
-    assert cli.main(["peers", "--runs", "3", "--found", str(file)]) == 0
+    assert cli.main(["peers", "--runs", "1", "--found", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if "ONNX" in line]
     assert [(row[1], row[-5], row[-1]) for row in rows] == [
