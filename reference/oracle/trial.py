@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.oracle.behaviour import FATAL, Observation, Problem
+from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
 from reference.oracle.findings import Finding, judge
 from reference.oracle.truth import Truth
@@ -85,4 +85,4 @@ def findings(truth: Truth, outputs: Run) -> list[Finding]:
 
 def returned(seen: Observation) -> bool:
     """Whether there is something to compare another call with."""
-    return bool(seen.outputs) and not any(problem.kind in FATAL for problem in seen.problems)
+    return bool(seen.outputs) and not seen.fatal

@@ -62,9 +62,9 @@ def main() -> int:
 def run(suite: dict, files: list[str], session: WorkDB, folder: Path, jobs: int) -> dict[str, Score]:
     """Try the mutants of these files that were not killed before."""
     todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
-    done = {name: result for name, result in session.results}
+    done = dict(session.results)
     items = {item.job_id for item in session.work_items}
-    scores = {file: Score([*mutants(ROOT, file)]) for file in files}
+    scores = {file: Score(mutants(ROOT, file)) for file in files}
     for score in scores.values():
         session.add_work_items(mutant.item for mutant in score.mutants if mutant.item.job_id not in items)
         for mutant in score.mutants:
@@ -86,7 +86,7 @@ def with_threads(
     lock, failed = threading.Lock(), []
 
     def work(k: int) -> None:
-        runner = Runner(ROOT, folder / str(k), suite["stages"], suite.get("remember", True), folder / "memory.pickle")
+        runner = Runner(ROOT, folder / str(k), suite["stages"], suite.get("remember", True), ROOT / ".mutants")
         try:
             with lock:
                 runner.baseline()

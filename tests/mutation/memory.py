@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
-FILE = Path(os.environ.get("MUTATION_MEMORY", "memory.pickle"))
+FILE = Path(os.environ.get("MUTATION_MEMORY", "truths.pickle"))
+# What a truth comes from; `.mutants` outlives a change of it.
+SOURCES = [Path(__file__).parents[2] / f"reference/{name}.py" for name in ("run", "lstm", "probes", "oracle/truth")]
+STATE = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).digest()
 known: dict[bytes, dict[str, Any]] = {}
 news: dict[bytes, dict[str, Any]] = {}
 
 
 def load() -> None:
+    """Take up what is known; before any mutant is written."""
     if FILE.exists():
         known.update(pickle.loads(FILE.read_bytes()))
 
@@ -47,8 +51,8 @@ def remembering(evaluate: Callable[..., list[dict[str, Any]]]) -> Callable[..., 
 
 
 def key(function: str, case: Any, dtype: Any) -> bytes:
-    parts = [function, np.dtype(dtype).name, *(f"{name}{array.shape}{array.dtype}" for name, array in case.inputs.items())]
-    digest = hashlib.blake2b("|".join(parts).encode(), digest_size=16)
-    for array in case.inputs.values():
-        digest.update(np.ascontiguousarray(array).tobytes())
+    """A name for what a function says of a run, which the run's every bit is in."""
+    digest = hashlib.blake2b(f"{function} {np.dtype(dtype)}".encode() + STATE, digest_size=16)
+    for name, array in case.inputs.items():
+        digest.update(f"{name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.digest()

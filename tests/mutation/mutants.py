@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ CORE = ["NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop", "ExceptionR
 CORE += ["ReplaceOrWithAnd", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceBreakWithContinue"]
 CORE += ["ReplaceContinueWithBreak", "ReplaceUnaryOperator_Delete_USub", "ReplaceUnaryOperator_Delete_Not"]
 CORE += ["ReplaceUnaryOperator_Delete_Invert"]
-CORE += [f"ReplaceBinaryOperator_{pair}" for pair in BINARY] + [f"ReplaceComparisonOperator_{pair}" for pair in COMPARISON]
+CORE += [f"ReplaceBinaryOperator_{pair}" for pair in BINARY]
+CORE += [f"ReplaceComparisonOperator_{pair}" for pair in COMPARISON]
 NAMES = [f"core/{name}" for name in CORE] + [f"more/{name}" for name in OPERATORS]
 
 ALIASES = {"dict", "list", "tuple", "type", "Callable", "Mapping", "NDArray", "dtype", "TypeVar"}
@@ -56,9 +58,21 @@ class Mutant:
         return "\n".join([place, *(f"  - {line}" for line in self.before), *(f"  + {line}" for line in self.after)])
 
 
-def mutants(root: Path, file: str) -> Iterator[Mutant]:
-    """The mutants of a file in the order of its lines."""
+def mutants(root: Path, file: str) -> list[Mutant]:
+    """The mutants of a file in the order of its lines; kept for the next time, for to make them takes a while."""
     source = (root / file).read_text(encoding="utf-8")
+    makers = [Path(__file__), Path(__file__).with_name("operators.py")]
+    key = hashlib.sha256("".join([file, source, *(maker.read_text(encoding="utf-8") for maker in makers)]).encode())
+    kept = root / ".mutants" / f"{key.hexdigest()[:16]}.pickle"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(pickle.dumps([*made(source, file)]))
+    found: list[Mutant] = pickle.loads(kept.read_bytes())
+    return found
+
+
+def made(source: str, file: str) -> Iterator[Mutant]:
+    """Each mutant that does something else than the source and than those before it."""
     seen = {meaning(source)}
     for spec in sorted(specs(source, file), key=lambda spec: spec.start_pos):
         changed = mutate_code(source, plugins.get_operator(spec.operator_name)(), spec.occurrence)

@@ -64,6 +64,13 @@ def product(node: Any) -> Iterator[str]:
         yield "*"
 
 
+def augmented(node: Any) -> Iterator[str]:
+    """What is added to is set, or taken from."""
+    if node.type == "operator" and node.value in ("+=", "-=", "*=", "/=", "|="):
+        yield "="
+        yield {"+=": "-=", "-=": "+=", "*=": "/=", "/=": "*=", "|=": "&="}[node.value]
+
+
 def membership(node: Any) -> Iterator[str]:
     """`in` and `not in` are taken for each other."""
     if node.type == "comp_op" and code(node).split() == ["not", "in"]:
@@ -88,34 +95,40 @@ def call(node: Any) -> Iterator[str]:
     """A call gives back its argument, or what it was called on; a slice or a transpose is left out."""
     if node.type not in CALLS:
         return
-    *before, last = node.children
-    if getattr(last, "type", "") != "trailer":
-        return
-    if last.children[0].value == "(" and len(last.children) == 3:
-        inside = last.children[1]
-        first = inside.children[0] if inside.type == "arglist" else inside
-        if first.type != "argument":
-            yield f"({code(first)})"
-    rest = before[:-1] if last.children[0].value == "(" and code(before[-1])[0] == "." else before
-    what = "".join(code(part) for part in rest)
-    if (rest is not before and what not in MODULES) or code(last) == ".T" or (code(last)[0] == "[" and ":" in code(last)):
-        yield what
+    parts = [code(child) for child in node.children]
+    for k, part in enumerate(node.children[1:], start=1):
+        called = parts[k - 1] if parts[k - 1][0] == "." else ""
+        before, after = "".join(parts[: k - 1] if called else parts[:k]), "".join(parts[k + 1 :])
+        if parts[k][0] == "(" and len(part.children) == 3:
+            first = part.children[1].children[0] if part.children[1].type == "arglist" else part.children[1]
+            if first.type != "argument":
+                yield f"({code(first)}){after}"
+        if (
+            (parts[k][0] == "(" and called and before not in MODULES)
+            or parts[k] == ".T"
+            or re.match(r"\[.*:", parts[k])
+        ):
+            yield before + after
 
 
 def element(node: Any) -> Iterator[str]:
     """An element of a list, a tuple, a set or a dictionary is left out."""
     if node.type != "atom" or len(node.children) != 3:
         return
-    opening, inside, closing = node.children
-    if inside.type == "testlist_comp" and not any(child.type.startswith(("comp_for", "sync_comp")) for child in inside.children):
-        parts = [code(child) for child in inside.children[::2]]
-    elif inside.type == "dictorsetmaker" and not any("comp_for" in child.type for child in inside.children):
-        parts = re.split(r"\0", "".join("\0" if code(c) == "," else code(c) + " " for c in inside.children).rstrip("\0"))
-    else:
+    opening, _, closing = (code(child) for child in node.children)
+    if node.children[1].type not in ("testlist_comp", "dictorsetmaker") or "comp_for" in kinds(node.children[1]):
         return
+    parts = [""]
+    for child in node.children[1].children:
+        parts = [*parts, ""] if code(child) == "," else [*parts[:-1], f"{parts[-1]} {code(child)}"]
+    parts = [part for part in parts if part]
     for k in range(len(parts)):
-        rest = parts[:k] + parts[k + 1 :]
-        yield code(opening) + ", ".join(rest) + ("," if code(opening) == "(" and rest else "") + code(closing)
+        rest = [*parts[:k], *parts[k + 1 :], ""] if opening == "(" and len(parts) > 1 else parts[:k] + parts[k + 1 :]
+        yield f"{opening}{','.join(rest)}{closing}"
+
+
+def kinds(node: Any) -> set[str]:
+    return {child.type.removeprefix("sync_") for child in node.children}
 
 
 def bound(node: Any) -> Iterator[str]:
@@ -139,11 +152,13 @@ def name(node: Any) -> Iterator[str]:
     if node.parent.type == "argument" and node is node.parent.children[0] and code(node.parent.children[1]) == "=":
         return
     text = node.value
+    if text == "T" and node.parent.type == "trailer":  # a transpose, and no number of steps
+        return
     if found := re.fullmatch(r"(d?[WUb]_)?([figo])", text):
         yield f"{found[1] or ''}{NEXT_GATE[found[2]]}"
-    if found := re.fullmatch(r"(d?)(h|C|W|U|T|B|D|δ25|δ11)((?:_prev|_T|0|_[figo]|s)?)", text):
+    elif found := re.fullmatch(r"(d?)(h|C|W|U|T|B|D|δ25|δ11)((?:_prev|_T|0|_[figo]|s)?)", text):
         yield f"{found[1]}{OTHER[found[2]]}{found[3]}"
-    if text == "tanh_C":
+    elif text == "tanh_C":
         yield "C"
 
 
@@ -156,7 +171,7 @@ def text(node: Any) -> Iterator[str]:
 
 
 FUNCTIONS: tuple[Rewrites, ...] = (
-    statement, condition, operand, product, membership, argument, call, element, bound, default, name, text,
+    statement, condition, operand, product, augmented, membership, argument, call, element, bound, default, name, text,
 )  # fmt: skip
 
 

@@ -37,13 +37,15 @@ class Equivalent:
     reason: str
 
     def is_of(self, mutant: Mutant) -> bool:
-        return (mutant.file, "\n".join(mutant.before)) == (self.file, self.line) and "\n".join(mutant.after) in self.mutants
+        same = (mutant.file, "\n".join(mutant.before)) == (self.file, self.line)
+        return same and "\n".join(mutant.after) in self.mutants
 
 
 def equivalents() -> list[Equivalent]:
     """Those that equivalent.toml lists."""
     listed = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))
-    return [Equivalent(file, each["line"], tuple(each["mutants"]), each["reason"]) for file in listed for each in listed[file]]
+    entries = [(file, each) for file in listed for each in listed[file]]
+    return [Equivalent(file, each["line"], tuple(each["mutants"]), each["reason"]) for file, each in entries]
 
 
 def unlisted(score: Score, listed: Sequence[Equivalent]) -> list[Mutant]:

@@ -38,10 +38,10 @@ class Runner:
         to_child, from_child = os.pipe(), os.pipe()
         environment = os.environ | {
             "MUTATION_PIPES": f"{to_child[0]} {from_child[1]}",
-            "MUTATION_MEMORY": str(self.memory),
+            "MUTATION_MEMORY": str(self.memory / "truths.pickle"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONPATH": str(self.tree),
-            "JAX_COMPILATION_CACHE_DIR": str(self.memory.parent / "jax"),
+            "JAX_COMPILATION_CACHE_DIR": str(self.memory / "jax"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
@@ -68,19 +68,13 @@ class Runner:
             raise RuntimeError(f"pytest ended; it said:\n{(self.tree.parent / 'log').read_text()[-3000:]}")
         return json.loads(answer)
 
-    def baseline(self) -> float:
+    def baseline(self) -> None:
         """Run the tests on the right program, note how long they take, and remember what autodiff says there."""
-        total = 0.0
         for tests in self.stages:
-            job = {"file": "", "tests": tests, "cpu": 3600, "wall": 3600, "remember": self.remember, "reload": True}
-            found = self.ask(**job, record=True)
+            found = self.ask(file="", tests=tests, cpu=3600, wall=3600, remember=self.remember, record=True)
             if found["status"] != 0:
                 raise RuntimeError(f"without any mutant, {found['by'] or tests} fails:\n{found.get('why')}")
-            if self.remember:
-                found = self.ask(**job)
             self.limits.append(int(3 * found["seconds"]) + 5)
-            total += found["seconds"]
-        return total
 
     def judge(self, file: str, code: str) -> tuple[str, float]:
         """The first test that fails on this text of a file, or "" if none does; and the seconds of CPU taken."""

@@ -34,7 +34,8 @@ child: dict[str, Any] = {}  # in a fork: its job, the pipe to answer on, and wha
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Fork for every job that comes; a fork goes on to collect and to run its tests, this process never does."""
-    source, sink = (os.fdopen(int(fd), mode) for fd, mode in zip(os.environ["MUTATION_PIPES"].split(), "rw", strict=True))
+    pipes = map(int, os.environ["MUTATION_PIPES"].split())
+    source, sink = os.fdopen(next(pipes)), os.fdopen(next(pipes), "w")
     sys.dont_write_bytecode = True  # of two changes within a second, Python would take one for the other
     for module in PRELOADED:
         with suppress(ImportError):
@@ -42,7 +43,7 @@ def pytest_collection(session: pytest.Session) -> None:
     memory.load()
     for line in source:
         job = json.loads(line)
-        if job.pop("reload", False):
+        if job.get("record"):
             memory.load()
         reader, writer = os.pipe()
         with warnings.catch_warnings():
@@ -56,6 +57,8 @@ def pytest_collection(session: pytest.Session) -> None:
         os.close(writer)
         sink.write(json.dumps(outcome(pid, reader, job["wall"])) + "\n")
         sink.flush()
+        if job.get("record"):
+            memory.load()
     os._exit(0)
 
 
