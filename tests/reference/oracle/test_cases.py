@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import FrozenInstanceError
 from functools import cache
 
 import numpy as np
@@ -27,6 +28,77 @@ def test_the_seed_and_the_number_repeat_a_run() -> None:
         one, other = (draw_case(3, number, F64) for _ in range(2))
         assert (one.number, one.regime, one.sizes) == (number, other.regime, other.sizes)
         assert all(np.array_equal(one.inputs[name], other.inputs[name]) for name in INPUTS)
+
+
+# The first runs of seed 0, by the sum of the magnitudes in their weights, biases, x and states, and in what arrives.
+FIRST = [
+    ("ordinary", (3, 3, 0, 21), [460.0371541079578, 69.98065988559259, 107.10726052426342, 109.9907477021283]),
+    ("linear", (51, 2, 1, 6), [4.933239775063702, 18.840152341149498, 80.45587628484499, 503.66431592409174]),
+    ("saturated", (1, 2, 17, 16), [450.45883508352824, 713.0634606076054, 77.17689695466463, 75.10611075704692]),
+    ("remembering", (23, 3, 2, 4), [44.28359014771124, 27.96870279109308, 126.7640071173047, 229.85053787177117]),
+    ("large", (8, 1, 6, 2), [27.931086908749368, 3.7976355606611385, 37.20723901926483, 18726230.535764486]),
+    ("tiny", (29, 2, 1, 5), [66.07096257945688, 15.966959903278724, 62.39383940976761, 5.266167098936684e-06]),
+    ("plain", (14, 2, 4, 7), [114.70508058828517, 0.0, 85.11348819968282, 161.70944605062078]),
+]
+
+
+def test_a_seed_and_a_number_name_the_same_run_in_every_version() -> None:
+    """For a report names a run by them; whoever changes what is drawn changes these, and says so."""
+    names = [*INPUTS]
+    groups = names[:8], names[8:12], ["x", "h0", "C0"], [*UPSTREAM]
+    for run, (regime, sizes, sums) in zip(many(), FIRST, strict=False):
+        assert (run.regime, run.sizes) == (regime, sizes)
+        found = [sum(np.sum(np.abs(run.inputs[name])) for name in group) for group in groups]
+        np.testing.assert_allclose(found, sums, rtol=1e-12)
+    assert [run.number for run in many()[:150] if 0 in run.sizes] == [0, 56, 104, 121]
+    assert [run.number for run in many()[:60] if len({*run.sizes}) < 4] == [0, 25, 32, 48, 51]
+    dropped = [run.number for run in many()[:100] if not run.inputs["C0"].any() and 0 not in run.sizes]
+    assert dropped == [
+        4,
+        6,
+        7,
+        10,
+        13,
+        14,
+        19,
+        20,
+        22,
+        27,
+        30,
+        31,
+        34,
+        35,
+        36,
+        41,
+        44,
+        48,
+        55,
+        62,
+        68,
+        69,
+        71,
+        72,
+        76,
+        83,
+        87,
+        88,
+        90,
+        97,
+    ]
+
+
+def test_other_sizes_or_another_regime_can_be_asked_for() -> None:
+    own = draw_case(0, 3, F64)
+    assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).sizes == (2, 3, 4, 5)
+    assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).regime == own.regime
+    tiny = draw_case(0, 3, F64, regime="tiny")
+    assert (tiny.number, tiny.regime, tiny.sizes) == (3, "tiny", own.sizes)
+    assert np.max(np.abs(tiny.inputs["dh"])) < 1e-4
+
+
+def test_a_case_stands() -> None:
+    with pytest.raises(FrozenInstanceError):
+        draw_case(0, 3, F64).number = 4  # type: ignore[misc]
 
 
 def test_another_seed_or_number_gives_another_run() -> None:
