@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import FrozenInstanceError
 from functools import cache
 
 import numpy as np
@@ -52,39 +51,8 @@ def test_a_seed_and_a_number_name_the_same_run_in_every_version() -> None:
         np.testing.assert_allclose(found, sums, rtol=1e-12)
     assert [run.number for run in many()[:150] if 0 in run.sizes] == [0, 56, 104, 121]
     assert [run.number for run in many()[:60] if len({*run.sizes}) < 4] == [0, 25, 32, 48, 51]
-    dropped = [run.number for run in many()[:100] if not run.inputs["C0"].any() and 0 not in run.sizes]
-    assert dropped == [
-        4,
-        6,
-        7,
-        10,
-        13,
-        14,
-        19,
-        20,
-        22,
-        27,
-        30,
-        31,
-        34,
-        35,
-        36,
-        41,
-        44,
-        48,
-        55,
-        62,
-        68,
-        69,
-        71,
-        72,
-        76,
-        83,
-        87,
-        88,
-        90,
-        97,
-    ]
+    dropped = [run.number for run in many()[:40] if not run.inputs["C0"].any() and 0 not in run.sizes]
+    assert dropped == [4, 6, 7, 10, 13, 14, 19, 20, 22, 27, 30, 31, 34, 35, 36]
 
 
 def test_other_sizes_or_another_regime_can_be_asked_for() -> None:
@@ -94,11 +62,6 @@ def test_other_sizes_or_another_regime_can_be_asked_for() -> None:
     tiny = draw_case(0, 3, F64, regime="tiny")
     assert (tiny.number, tiny.regime, tiny.sizes) == (3, "tiny", own.sizes)
     assert np.max(np.abs(tiny.inputs["dh"])) < 1e-4
-
-
-def test_a_case_stands() -> None:
-    with pytest.raises(FrozenInstanceError):
-        draw_case(0, 3, F64).number = 4  # type: ignore[misc]
 
 
 def test_another_seed_or_number_gives_another_run() -> None:

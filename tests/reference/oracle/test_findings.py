@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -138,8 +137,3 @@ def test_the_beginning_in_words(wrong: str, words: str) -> None:
 
 def test_a_right_run_has_no_beginning() -> None:
     assert beginning(truth(), off({"h@1": 64}), F64) == ""
-
-
-def test_a_finding_stands() -> None:
-    with pytest.raises(FrozenInstanceError):
-        found(off({}), "h").units = 0.0  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The scale of every block and the tolerance, number by number as the head of `tolerance.py` and the README put them."""
+"""The scale of every block and the tolerance, number by number, as the head of `tolerance.py` puts them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Blocks = dict[str, Array]
 
 
 def drawn(T: int = 3, B: int = 2, D: int = 4, H: int = 5, size: float = 1) -> tuple[Blocks, Blocks]:
-    """Numbers that belong to no LSTM: here every scale is a matter of the numbers alone. `size` is that of the state."""
+    """Numbers that belong to no LSTM, for every scale is a matter of numbers alone; the states have this size."""
     rng, size_of = np.random.default_rng(3), {"T": T, "B": B, "D": D, "H": H}
     inputs, truth = (
         {name: rng.normal(size=[size_of[dim] for dim in dims]) for name, dims in named.items()}
@@ -35,7 +35,7 @@ def largest(*values: Array | float) -> float:
 def norm(inputs: Blocks, kind: str) -> float:
     """The norm of a unit's weights to all gates together, the largest of all units; 1 at least."""
     rows = zip(*(inputs[f"{kind}_{gate}"].tolist() for gate in "figo"), strict=True)
-    return max([1.0, *(hypot(*sum(row, [])) for row in rows)])
+    return max([1.0, *(hypot(*f, *i, *g, *o) for f, i, g, o in rows)])
 
 
 def arriving(truth: Blocks) -> list[float]:
