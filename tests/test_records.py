@@ -43,9 +43,10 @@ def test_it_cannot_be_changed(name: str) -> None:
         setattr(RECORDS[name], name, None)
 
 
-@pytest.mark.parametrize("name", ["hs", "every", "C_T", "h0"])
-def test_it_equals_itself_alone_for_arrays_have_no_one_truth_value(name: str) -> None:
-    record = RECORDS[name]
+@pytest.mark.parametrize(
+    "record", [params_of(RUN), *(RECORDS[name] for name in ("hs", "every", "C_T", "h0"))], ids=type
+)
+def test_it_equals_itself_alone_for_arrays_have_no_one_truth_value(record: Any) -> None:
     assert record == record
     assert record != type(record)(**vars(record))
     assert {record}
