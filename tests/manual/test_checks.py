@@ -48,6 +48,8 @@ def test_it_says_what_was_given_and_what_was_expected(
 def test_one_dimension_is_written_as_python_does() -> None:
     with pytest.raises(ValueError, match=r"^b has shape \(2, 3\); expected 1 dimensions, \(4H=8,\)$"):
         checked("b", ARRAY, ("4H",), {"4H": 8})
+    with pytest.raises(ValueError, match=r"expected 0 dimensions, \(\)$"):
+        checked("c", ARRAY, (), {})
 
 
 def test_sizes_are_learnt_from_one_argument_for_the_next() -> None:
