@@ -115,8 +115,29 @@ def test_the_narrowest_place_comes_first_in_the_order_of_computation(
 ) -> None:
     for order in (wrong, wrong[::-1]):
         outputs = off(dict.fromkeys(wrong, 1000))
-        blocks = sorted(outputs, key=lambda name: order.index(name) if name in order else len(order))
+        names = [place.split("@")[0] for place in order]
+        blocks = sorted(outputs, key=lambda name: names.index(name) if name in names else len(names))
         assert narrowest(truth(), {name: outputs[name] for name in blocks}, F64) == first
+
+
+def test_a_value_of_another_shape_is_wrong_from_the_first_step_on() -> None:
+    for places, first in (
+        (["f@1"], ("h", None)),
+        (["C@0"], ("C", 0)),
+        (["tanh_C@1"], ("h", None)),
+        (["δ8@2"], ("h", None)),
+    ):
+        outputs = off(dict.fromkeys(places, 1000)) | {"h": np.zeros(5)}
+        for order in (outputs, dict(reversed(outputs.items()))):
+            assert narrowest(truth(), order, F64) == first
+
+
+def test_a_place_and_a_finding_are_plain_numbers() -> None:
+    outputs = off({"h@1": 1000})
+    finding = found(outputs, "h")
+    place = narrowest(truth(), outputs, F64)
+    assert place is not None
+    assert [type(number) for number in (finding.units, finding.step, place[1])] == [float, int, int]
 
 
 def test_every_block_can_be_the_narrowest() -> None:
