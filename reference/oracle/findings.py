@@ -76,7 +76,7 @@ def _errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tu
     """Each block with its worst error at every step, and whether it has steps."""
     errors = []
     for block, got in outputs.items():
-        timed = block in BLOCKS and BLOCKS[block][0] == "T" and len(got) > 0
+        timed = "T" in BLOCKS.get(block, "") and len(got) > 0
         if got.shape != truth.blocks[block].shape or got.dtype != dtype:
             errors.append((block, np.array([np.inf]), False))
             continue

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from math import prod
 
 from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
@@ -32,7 +31,7 @@ class Which:
     @property
     def size(self) -> tuple[bool, int, int]:
         """How much there is to look at, to be compared; an empty run shows little and comes last."""
-        return 0 in self.sizes, int(np.prod(self.sizes)), sum(self.sizes)
+        return 0 in self.sizes, prod(self.sizes), sum(self.sizes)
 
     @property
     def sizes_text(self) -> str:

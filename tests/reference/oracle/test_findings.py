@@ -72,15 +72,24 @@ def test_where_rounding_knows_no_bound_nothing_is_right() -> None:
 
 def test_another_shape_or_dtype_is_infinitely_wrong() -> None:
     outputs = off({})
-    wrong = {"h": outputs["h"][:1], "dx": outputs["dx"][..., :1], "C": outputs["C"].astype(F32), "dW_f": np.zeros(5)}
-    for finding in judge(truth(), wrong, F64):
-        assert (finding.units, finding.step, finding.ok) == (math.inf, None, False)
+    wrong = {
+        "h": outputs["h"][:1], "dh0": np.zeros((7, 7)), "dx": outputs["dx"][..., :1], "dW_f": np.zeros(5),
+        "C": outputs["C"].astype(F32), "f": outputs["f"].astype(np.longdouble),
+    }  # fmt: skip
+    findings = judge(truth(), wrong, F64)
+    assert [finding.block for finding in findings] == list(wrong)
+    assert all((finding.units, finding.step, finding.ok) == (math.inf, None, False) for finding in findings)
     assert judge(truth(), {"h": outputs["h"].astype(F32)}, F32)[0].ok
+    assert not judge(truth(), {"h": outputs["h"]}, F32)[0].ok
 
 
 def test_the_units_are_those_of_the_precision_asked_for() -> None:
     outputs = {name: block.astype(F32) for name, block in off({"h@1": 10}).items()}
     assert judge(truth(), {"h": outputs["h"]}, F32)[0].units == pytest.approx(10 * 2.0**-29)
+
+
+def test_the_only_step_is_a_step() -> None:
+    assert judge(truth(T=1), {"h": off({}, T=1)["h"]}, F64)[0].step == 0
 
 
 def test_a_run_without_steps_rows_or_inputs_has_no_error() -> None:
