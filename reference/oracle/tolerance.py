@@ -52,7 +52,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
     scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
     scale["C_T"] = np.max(cell[-1:], initial=1)
     h_prev = np.maximum(np.abs(h_prev), SMALLEST)
-    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev[..., :1])}.items():
+    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev)}.items():
         by_step = gate[:, 0, 0] * np.max(np.sqrt(np.sum(values**2, axis=1)), axis=1, initial=0)
         scale |= {f"d{factor}_{k}": np.sqrt(np.sum(by_step**2)) for k in GATES}
     return scale

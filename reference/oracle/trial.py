@@ -72,7 +72,8 @@ def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
     """
     which = Which.of(case)
     if 0 in which.sizes and [problem.kind for problem in seen.problems] == ["raises"]:
-        return Trial(which, refused=seen.problems[0].text)
+        (problem,) = seen.problems
+        return Trial(which, refused=problem.text)
     return Trial(which, tuple(findings(truth, seen.outputs)) if truth else (), seen.problems)
 
 

@@ -96,6 +96,15 @@ def test_the_weights_gradients_add_up_as_a_random_walk_does(size: float) -> None
             assert float(found[f"d{kind}_{gate}"]) == pytest.approx(sqrt(squares)), (kind, gate)
 
 
+@pytest.mark.parametrize("loud", ["δ1", "δ2", "δ4"])
+def test_what_arrives_by_any_way_counts(loud: str) -> None:
+    inputs, truth = drawn()
+    truth[loud][1] *= -100
+    found = tolerance.scales(inputs, truth)["δ1"].ravel()
+    np.testing.assert_allclose(found, arriving(truth), rtol=1e-12)
+    assert found[1] == largest(truth[loud][1])
+
+
 def test_a_gradient_that_is_cancelled_later_keeps_its_size() -> None:
     inputs, truth = drawn()
     for f, share in ((0.001, 1 / 16), (0.5, 0.5)):

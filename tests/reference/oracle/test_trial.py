@@ -52,6 +52,7 @@ def test_what_is_not_finite_is_no_mismatch_besides() -> None:
     other = replace(broken, block="h")
     assert Trial(which((1, 1, 1, 1)), (RIGHT, WRONG), (other,)).kinds == {"not_finite", MISMATCH}
     assert Trial(which((1, 1, 1, 1)), (WRONG,), (Problem("shape", "", "dx"),)).kinds == {"shape", MISMATCH}
+    assert Trial(which((1, 1, 1, 1)), (WRONG,), (Problem("dtype", "", "dx"),)).kinds == {"dtype", MISMATCH}
 
 
 def test_the_wrong_blocks_are_named() -> None:
@@ -68,7 +69,7 @@ def test_outputs_are_judged_in_order_each_in_its_own_precision() -> None:
 def test_what_a_candidate_did_is_kept() -> None:
     trial = judged(RUN, truth(), Observation({"h": H + 1}, (RAISES,)))
     assert (trial.which, trial.problems, trial.refused) == (Which.of(RUN), (RAISES,), "")
-    assert (trial.wrong, trial.kinds) == (["h"], {MISMATCH, "raises"})
+    assert (trial.wrong, trial.kinds, type(trial.findings)) == (["h"], {MISMATCH, "raises"}, tuple)
     assert judged(RUN, truth(), Observation({"h": H}, ())).kinds == set()
 
 
@@ -92,7 +93,7 @@ def test_an_exception_on_an_empty_run_is_a_refusal_and_nowhere_else() -> None:
 def test_there_is_something_to_compare_unless_it_failed_fatally(kind: str) -> None:
     h = {"h": np.zeros((3, 2, 5))}
     assert returned(Observation(h, ()))
-    assert not returned(Observation({}, ()))
+    assert returned(Observation({}, ())) is False
     assert kind not in FATAL
     assert returned(Observation(h, (Problem(kind, ""),)))
     for fatal in FATAL:
