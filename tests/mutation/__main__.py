@@ -86,7 +86,7 @@ def with_threads(
     lock, failed = threading.Lock(), []
 
     def work(k: int) -> None:
-        runner = Runner(ROOT, folder / str(k), suite["stages"], suite.get("remember", True), ROOT / ".mutants")
+        runner = Runner(ROOT, folder / str(k), suite)
         try:
             with lock:
                 runner.baseline()

@@ -6,6 +6,7 @@ import ast
 import difflib
 import hashlib
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,13 @@ def specs(source: str, file: str) -> Iterator[MutationSpec]:
 
 
 def difference(source: str, changed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The lines that differ, without their indentation."""
+    """The lines that differ, without their indentation and the spaces that operators leave."""
     lines = [*difflib.ndiff(source.splitlines(), changed.splitlines())]
-    return tuple(tuple(line[2:].strip() for line in lines if line[0] == sign) for sign in "-+")  # type: ignore[return-value]
+    before, after = (
+        tuple(re.sub(r"(?<=[(\[{]) +| +(?= )", "", line[2:].strip()) for line in lines if line[0] == sign)
+        for sign in "-+"
+    )
+    return before, after
 
 
 def meaning(source: str) -> bytes:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,10 @@ def copy_tree(root: Path, to: Path) -> None:
 class Runner:
     """A pytest that waits for mutants of one file, in a tree of its own."""
 
-    def __init__(self, root: Path, folder: Path, stages: Sequence[Sequence[str]], remember: bool, memory: Path) -> None:
-        self.tree, self.stages, self.remember, self.memory = folder / "tree", stages, remember, memory
+    def __init__(self, root: Path, folder: Path, suite: dict[str, Any]) -> None:
+        self.tree, self.memory = folder / "tree", root / ".mutants"
+        self.stages, self.remember = suite["stages"], suite.get("remember", True)
+        self.environment = suite.get("environment", {})
         if not self.tree.exists():
             self.tree.mkdir(parents=True)
             copy_tree(root, self.tree)
@@ -44,6 +45,7 @@ class Runner:
             "JAX_COMPILATION_CACHE_DIR": str(self.memory / "jax"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            **self.environment,
         }
         plugins = ["-p", "_hypothesis_pytestplugin", "-p", "tests.mutation.server", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", *plugins, f"--basetemp={self.tree.parent / 'tmp'}"]

@@ -135,9 +135,9 @@ def test_the_scales_of_runs_without_steps_rows_or_inputs() -> None:
 
 def test_weights_of_any_precision_have_their_norm_in_float64() -> None:
     inputs, truth = drawn()
-    inputs["W_f"] = np.full((5, 5), 1e30, np.float32)
+    inputs |= {f"W_{gate}": np.full((5, 5), 1e30, np.float32) for gate in "figo"}
     found = tolerance.scales(inputs, truth)
-    assert found["δ25"] == pytest.approx(np.sqrt(5) * 1e30 * found["δ3"], rel=1e-6)
+    np.testing.assert_allclose(found["δ25"], sqrt(20) * 1e30 * found["δ3"], rtol=1e-6)
 
 
 def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_float32() -> None:
