@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import pickle
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,14 @@ class Mutant:
     before: tuple[str, ...]  # the lines that it changes, and what it makes of them
     after: tuple[str, ...]
     spec: MutationSpec
+    same: int  # how many before it change such lines of the same function in the same way
 
     @property
     def item(self) -> WorkItem:
-        """The mutant in a session of cosmic-ray's; its name there is that of its text."""
-        return WorkItem.single(hashlib.sha256(f"{self.file}\0{self.code}".encode()).hexdigest()[:32], self.spec)
+        """The mutant in a session of cosmic-ray's, under a name that changes elsewhere in the file leave alone."""
+        return WorkItem.single(
+            name_of(self.file, self.spec.definition_name, self.before, self.after, self.same), self.spec
+        )
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.spec.start_pos[0]} {self.spec.definition_name or ''} {self.spec.operator_name}"
@@ -74,7 +78,7 @@ def mutants(root: Path, file: str) -> list[Mutant]:
 
 def made(source: str, file: str) -> Iterator[Mutant]:
     """Each mutant that does something else than the source and than those before it."""
-    seen = {meaning(source)}
+    seen, counts = {meaning(source)}, Counter[str]()
     for spec in sorted(specs(source, file), key=lambda spec: spec.start_pos):
         changed = mutate_code(source, plugins.get_operator(spec.operator_name)(), spec.occurrence)
         try:
@@ -83,7 +87,14 @@ def made(source: str, file: str) -> Iterator[Mutant]:
             continue
         if means not in seen:
             seen.add(means)
-            yield Mutant(file, changed, *difference(source, changed), spec)
+            before, after = difference(source, changed)
+            name = name_of(file, spec.definition_name, before, after)
+            yield Mutant(file, changed, before, after, spec, counts[name])
+            counts[name] += 1
+
+
+def name_of(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
 def specs(source: str, file: str) -> Iterator[MutationSpec]:
