@@ -8,8 +8,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
+MUTATES := $(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(PIP) install 'cosmic-ray>=8.7'
 
-.PHONY: help verify test deep accuracy false-alarms naming bench lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms naming mutants bench lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,10 @@ bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: le
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
 
+mutants: $(STAMP) ## change the code in one place at a time, and see a test fail each time; under an hour
+	@$(MUTATES)
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -57,7 +62,7 @@ lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade:
 	    --no-emit-index-url --no-config --output-file requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
 	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last and goes first: without it an installation was cut short, and starts over.
