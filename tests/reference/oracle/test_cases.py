@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -117,6 +118,7 @@ def test_draw_sizes_is_within_one_shape() -> None:
 
 def test_regimes_take_turns() -> None:
     assert [run.regime for run in many()[: 2 * len(REGIMES)]] == [*REGIMES, *REGIMES]
+    assert get_args(Regime) == (*REGIMES, "recorded")  # which nobody draws
 
 
 def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
