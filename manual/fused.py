@@ -219,15 +219,6 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
         yield s, run(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
-def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array, Array, Array]:
-    """δ16, δ15, δ14 and δ13 of every step side by side, (T, B, 4H); and δ25 and δ11 of the first."""
-    T, B, H = tape.h.shape
-    all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
-    for s, Δ in blocks_back(tape, dh, δ25, δ11):
-        all_Δ[s : s + len(Δ)] = Δ
-    return all_Δ, δ25, δ11
-
-
 def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tuple[int, Array]]:
     """The first step of every block and its δ16, δ15, δ14 and δ13 side by side, last block first.
 

@@ -23,10 +23,19 @@ def bptt_blocks(case: Case) -> dict[str, Array]:
 def fused_blocks(case: Case) -> dict[str, Array]:
     """All values and gradients by `manual.fused`, and the edges that its backward pass holds."""
     tape, upstream = forward(fused, case)
-    Δ, _, _ = fused.gate_deltas(tape, upstream["dh"], upstream["dh_T"], upstream["dC_T"])
+    Δ, _, _ = gate_deltas(tape, upstream["dh"], upstream["dh_T"], upstream["dC_T"])
     edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=-1), strict=True))
     result = gradients(fused.backward(tape, **upstream))
     return values(tape) | edges | {"δ26": result["dx"]} | result
+
+
+def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array, Array, Array]:
+    """δ16, δ15, δ14 and δ13 of every step as `fused` holds them side by side, (T, B, 4H); δ25 and δ11 of the first."""
+    T, B, H = tape.h.shape
+    all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
+    for s, Δ in fused.blocks_back(tape, dh, δ25, δ11):
+        all_Δ[s : s + len(Δ)] = Δ
+    return all_Δ, δ25, δ11
 
 
 def forward(twin: ModuleType, case: Case) -> tuple[Tape, dict[str, Array]]:

@@ -7,7 +7,7 @@ where that exists; "both" is forward and the whole backward pass, every gradient
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,11 @@ def gemms(work: Work) -> Call:
 
     assert gates.shape == (work.B, 4 * H)
     return call
+
+
+def calls(work: Work) -> Call:
+    """The calls of NumPy that `manual` makes, on numbers so few that nothing else takes time: one unit, one input."""
+    return fused(replace(work, B=1, D=1, H=1))
 
 
 def torch(work: Work) -> Call:
@@ -182,6 +187,7 @@ def threads() -> int:
 CONTENDERS: dict[str, Callable[[Work], Call | None]] = {
     "fused": fused,
     "gemms": gemms,
+    "calls": calls,
     "literal": literal,
     "torch": torch,
     "jax": jax,

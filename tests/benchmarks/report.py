@@ -7,6 +7,7 @@ from typing import Any
 
 PEERS = {
     "gemms": "its GEMMs alone",
+    "calls": "its calls alone",
     "literal": "manual.bptt",
     "torch": "PyTorch",
     "jax": "JAX",

