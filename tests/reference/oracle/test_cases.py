@@ -113,6 +113,7 @@ def test_draw_sizes_is_within_one_shape() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         sizes = draw_sizes(rng)
+        assert [type(size) for size in sizes] == [int] * 4
         assert any(all(size <= most for size, most in zip(sizes, shape, strict=True)) for shape in SHAPES)
 
 

@@ -45,3 +45,17 @@ def test_a_run_without_steps_has_no_edges() -> None:
     found = ours.bptt_blocks(run)
     assert set(found) == VALUES | {*GRADIENTS}
     np.testing.assert_array_equal(found["dh0"], run.inputs["dh_T"])
+
+
+def test_what_the_fast_twin_holds_is_handed_out_block_by_block_and_nothing_is_written_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fused, "ROWS", 4)  # two steps at a time
+    run = without_zeros((3, 2, 4, 5))
+    before = {name: array.copy() for name, array in run.inputs.items()}
+    tape, upstream = ours.forward(fused, run)
+    Δ, δ25, δ11 = ours.gate_deltas(tape, **upstream)
+    found = {f"δ{n}": δ for n, δ in zip((16, 15, 14, 13), np.split(Δ, 4, axis=2), strict=True)}
+    assert all(finding.ok for finding in judge(truth_of(run), found | {"dh0": δ25, "dC0": δ11}, run.dtype))
+    for name, array in run.inputs.items():
+        np.testing.assert_array_equal(array, before[name])
