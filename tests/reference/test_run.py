@@ -99,6 +99,7 @@ def test_what_is_no_run_is_refused(change: dict[str, Any], error: type[Exception
     ("params", "said"),
     [
         (None, "params is of type NoneType; expected a mapping with the arrays W_f … b_o"),
+        ([1.0], "params is of type list; expected a mapping with the arrays W_f … b_o"),
         ({"W_z": 0, "W_c": 0, **RUN}, f"params has C0; expected {', '.join(WEIGHTS)} alone"),
         ({"W_z": 0, "W_c": 0}, f"params has W_c; expected {', '.join(WEIGHTS)} alone"),
     ],
