@@ -80,7 +80,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"W_i": less("W_i", 1)}, ValueError, "W_i has shape (5, 1); expected (H=5, H=5)"),
     ({"W_f": less("W_f", 0)}, ValueError, "W_f has shape (1, 5); expected (H, H)"),
     ({"U_f": RUN["U_f"][0]}, ValueError, "U_f has shape (5,); expected (D, H=5)"),
-    ({"b_o": RUN["b_o"][None]}, ValueError, "b_o has shape (1, 5); expected (H=5)"),
+    ({"b_o": RUN["b_o"][:, None]}, ValueError, "b_o has shape (5, 1); expected (H=5)"),
     ({"x": less("x", 2)}, ValueError, "x has shape (2, 3, 1); expected (T, B, D=4)"),
     ({"h0": less("h0", 0)}, ValueError, "h0 has shape (1, 5); expected (B=3, H=5)"),
     ({"dh": less("dh", 0)}, ValueError, "dh has shape (1, 3, 5); expected (T=2, B=3, H=5)"),
@@ -93,6 +93,12 @@ def test_what_is_no_run_is_refused(change: dict[str, Any], error: type[Exception
     with pytest.raises(error) as raised:
         complete(RUN | change)
     assert str(raised.value) == said
+
+
+def test_a_wider_precision_than_that_of_x_is_refused() -> None:
+    single = {name: array.astype("f4") for name, array in RUN.items()}
+    with pytest.raises(TypeError, match="^b_i has dtype float64; expected float32, that of x$"):
+        complete(single | {"b_i": RUN["b_i"]})
 
 
 @pytest.mark.parametrize(
