@@ -97,7 +97,7 @@ def test_what_is_no_run_is_refused(change: dict[str, Any], error: type[Exception
 
 def test_a_wider_precision_than_that_of_x_is_refused() -> None:
     single = {name: array.astype("f4") for name, array in RUN.items()}
-    with pytest.raises(TypeError, match="^b_i has dtype float64; expected float32, that of x$"):
+    with pytest.raises(TypeError, match=r"^b_i has dtype float64; expected float32, that of x$"):
         complete(single | {"b_i": RUN["b_i"]})
 
 

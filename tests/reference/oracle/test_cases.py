@@ -117,6 +117,23 @@ def test_draw_sizes_is_within_one_shape() -> None:
         assert any(all(size <= most for size, most in zip(sizes, shape, strict=True)) for shape in SHAPES)
 
 
+def test_one_of_sixty_runs_has_no_steps_one_no_rows_and_one_no_inputs() -> None:
+    class Rng:
+        """Draws the first shape, sizes that differ, and then what is to be zero."""
+
+        def __init__(self, zero: int) -> None:
+            self.given = iter([0, 1, 2, 3, 4, zero])
+
+        def integers(self, *bounds: int) -> int:
+            self.bounds = bounds
+            return next(self.given)
+
+    for zero in range(60):
+        rng = Rng(zero)
+        assert draw_sizes(rng) == (*(0 if axis == zero else axis + 1 for axis in range(3)), 4)
+        assert rng.bounds == (60,)
+
+
 def test_regimes_take_turns() -> None:
     assert [run.regime for run in many()[: 2 * len(REGIMES)]] == [*REGIMES, *REGIMES]
     assert get_args(Regime) == (*REGIMES, "recorded")  # which nobody draws
