@@ -152,6 +152,28 @@ def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
     }
 
 
+def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -> None:
+    class Rng:
+        """Draws numbers that are not zero, and drops what it is told."""
+
+        def __init__(self, dropped: tuple[bool, ...]) -> None:
+            self.dropped = dropped
+
+        def normal(self, size: list[int]) -> Array:
+            return np.ones(size)
+
+        def random(self, count: int) -> Array:
+            assert count == len(self.dropped)
+            return np.where(self.dropped, 0.124, 0.126)
+
+    for dropped in itertools.product([False, True], repeat=6):
+        run = draw_inputs(Rng(dropped), (1, 2, 3, 4), "ordinary", F64)  # type: ignore[arg-type]
+        wanted = (*dropped[:3], *((False,) * 3 if all(dropped[3:]) else dropped[3:]))
+        for name, drop in zip(("b_f", "h0", "C0", *UPSTREAM), wanted, strict=True):
+            assert run[name].any() != drop, (name, dropped)
+        assert {run[f"b_{gate}"].any() for gate in "figo"} == {not dropped[0]}
+
+
 def test_values_are_of_order_one_and_no_two_arrays_are_alike() -> None:
     run = without_zeros((5, 4, 6, 7))
     flat = {name: array.ravel()[:7] for name, array in run.inputs.items()}
