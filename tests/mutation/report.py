@@ -20,7 +20,7 @@ class Score:
 
     mutants: list[Mutant]
     killed: dict[Mutant, str] = field(default_factory=dict)  # and what failed first
-    seconds: float = 0.0
+    seconds: float = 0.0  # of CPU, for those that were tried now
 
     @property
     def survivors(self) -> list[Mutant]:
@@ -73,7 +73,7 @@ def print_scores(scores: Mapping[str, Score], listed: Sequence[Equivalent], seco
     for text in gone:
         print(f"STALE    {text}")
     print("\n".join(table(scores, listed)))
-    print(f"\n{summary(scores, listed)} {seconds:.0f} s.")
+    print(f"\n{summary(scores, listed)} {seconds:.0f} s, of CPU {sum(s.seconds for s in scores.values()):.0f} s.")
     return not left and not gone
 
 
