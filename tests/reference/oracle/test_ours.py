@@ -51,7 +51,7 @@ def test_what_the_fast_twin_holds_is_handed_out_block_by_block_and_nothing_is_wr
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fused, "ROWS", 4)  # two steps at a time
-    run = without_zeros((3, 2, 4, 5))
+    run = without_zeros((5, 2, 3, 4))
     before = {name: array.copy() for name, array in run.inputs.items()}
     tape, upstream = ours.forward(fused, run)
     Δ, δ25, δ11 = ours.gate_deltas(tape, **upstream)
