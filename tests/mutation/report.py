@@ -107,5 +107,5 @@ def write(root: Path, scores: Mapping[str, Score], listed: Sequence[Equivalent])
     (HERE / "MUTANTS.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     readme = root / "README.md"
     text = readme.read_text(encoding="utf-8")
-    inside = re.compile(rf"({MARKS[0]}\n).*?({MARKS[1]})", re.S)
-    readme.write_text(inside.sub(rf"\g<1>{summary(scores, listed)}\n\g<2>", text), encoding="utf-8")
+    inside = re.compile(rf"(?<={MARKS[0]}).*?(?={MARKS[1]})", re.S)
+    readme.write_text(inside.sub(summary(scores, listed), text), encoding="utf-8")

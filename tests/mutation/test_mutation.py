@@ -93,9 +93,9 @@ def test_a_survivor_without_a_reason_and_a_reason_without_a_survivor_are_told(
 def test_the_score_goes_between_the_marks_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "HERE", tmp_path)
     readme = tmp_path / "README.md"
-    readme.write_text("Before.\n<!-- mutants -->\nold\n<!-- /mutants -->\nAfter.\n", encoding="utf-8")
+    readme.write_text("- Before. <!-- mutants -->old\n  text<!-- /mutants -->\nAfter.\n", encoding="utf-8")
     found = [*made(SOURCE, "a.py")]
     report.write(tmp_path, {"a.py": Score(found, dict.fromkeys(found, "test_it"))}, [])
     said = f"{len(found)} of {len(found)} mutants of 1 files are killed, 0 are equivalent: 100 %."
-    assert readme.read_text(encoding="utf-8") == f"Before.\n<!-- mutants -->\n{said}\n<!-- /mutants -->\nAfter.\n"
+    assert readme.read_text(encoding="utf-8") == f"- Before. <!-- mutants -->{said}<!-- /mutants -->\nAfter.\n"
     assert "| `a.py` |" in (tmp_path / "MUTANTS.md").read_text(encoding="utf-8")
