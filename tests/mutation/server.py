@@ -36,7 +36,6 @@ def pytest_collection(session: pytest.Session) -> None:
     """Fork for every job that comes; a fork goes on to collect and to run its tests, this process never does."""
     pipes = map(int, os.environ["MUTATION_PIPES"].split())
     source, sink = os.fdopen(next(pipes)), os.fdopen(next(pipes), "w")
-    sys.dont_write_bytecode = True  # of two changes within a second, Python would take one for the other
     for module in PRELOADED:
         with suppress(ImportError):
             import_module(module)
@@ -65,6 +64,8 @@ def pytest_collection(session: pytest.Session) -> None:
 def begin(session: pytest.Session, job: dict[str, Any], writer: int) -> None:
     """Become the run of one mutant's tests."""
     os.setsid()
+    # The right program's bytecode serves all; of two changes within a second, Python would take one for the other.
+    sys.dont_write_bytecode = not job.get("record")
     resource.setrlimit(resource.RLIMIT_CPU, (job["cpu"], job["cpu"] + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
