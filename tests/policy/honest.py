@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from unittest.mock import patch
 
-import jax
 import numpy as np
 
 from manual import derivation
 from reference import lstm
-from reference.oracle import ours
+from reference.oracle import ours, theirs
 from reference.oracle.cases import REGIMES, Case, draw_case, draw_inputs
 from reference.oracle.findings import judge
 from reference.oracle.truth import evaluate, truths
@@ -73,48 +72,16 @@ def subjects() -> dict[str, Subject]:
     """Whoever is honest, by name; PyTorch where it is installed."""
     more = {
         "bptt, sigmoid by tanh": lambda cases: [sigmoid_by_tanh(case) for case in cases],
-        "JAX": lambda cases: evaluate(jax_blocks, cases, cases[0].dtype),
+        "JAX": lambda cases: evaluate(theirs.by_autodiff(lstm.unroll), cases, cases[0].dtype),
     }
-    torch = {"PyTorch": lambda cases: [torch_blocks(case) for case in cases]} if find_spec("torch") else {}
-    return SUBJECTS | more | torch
+    if find_spec("torch"):
+        from reference.oracle.packages import torch
+
+        more["PyTorch"] = lambda cases: [None if 0 in case.sizes else torch.lstm(**case.inputs) for case in cases]
+    return SUBJECTS | more
 
 
 def sigmoid_by_tanh(case: Case) -> Outputs:
     """The unit with another form of the sigmoid."""
     with patch.object(derivation, "sigmoid", lambda z: (1 + np.tanh(z / 2)) / 2):
         return ours.bptt_blocks(case)
-
-
-def jax_blocks(p, x, h0, C0, upstream):
-    """`reference.lstm`, as a function that `reference.oracle.truth` evaluates."""
-
-    def states(*inputs):
-        h, C, _, _ = lstm.unroll(*inputs)
-        return h, C
-
-    (h, C), vjp = jax.vjp(states, p, x, h0, C0)
-    dp, dx, dh0, dC0 = vjp((upstream["dh"] + upstream["dh_next"], upstream["dC_next"]))
-    return {"h": h, "C": C, **{f"d{name}": d for name, d in dp.items()}, "dx": dx, "dh0": dh0, "dC0": dC0}
-
-
-def torch_blocks(case: Case) -> Outputs | None:
-    """States and gradients by `torch.nn.LSTM`; None for a run that it does not take."""
-    import torch
-
-    if 0 in case.sizes:
-        return None
-    _, _, D, H = case.sizes
-    run = {name: torch.from_numpy(array.copy()) for name, array in case.inputs.items()}
-    layer = torch.nn.LSTM(D, H, dtype=run["x"].dtype)
-    weights = {"W": layer.weight_hh_l0, "U": layer.weight_ih_l0, "b": layer.bias_ih_l0}
-    with torch.no_grad():
-        layer.bias_hh_l0.zero_()
-        for kind, weight in weights.items():
-            weight.copy_(torch.cat([run[f"{kind}_{k}"].T if kind != "b" else run[f"{kind}_{k}"] for k in "ifgo"]))
-    x, h0, C0 = (run[name].requires_grad_() for name in ("x", "h0", "C0"))
-    h, (h_T, C_T) = layer(x, (h0[None], C0[None]))
-    torch.autograd.backward([h, h_T, C_T], [run["dh"], run["dh_T"][None], run["dC_T"][None]])
-    found = {"h": h, "C_T": C_T[0], "dx": x.grad, "dh0": h0.grad, "dC0": C0.grad}
-    for kind, weight in weights.items():
-        found |= {f"d{kind}_{k}": d.T if kind != "b" else d for k, d in zip("ifgo", weight.grad.chunk(4), strict=True)}
-    return {name: value.detach().numpy() for name, value in found.items()}
