@@ -8,8 +8,13 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
+# What others are measured with, installed when it is first needed: plain `torch` from PyPI brings gigabytes for a GPU.
+TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
+PYTORCH := $(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
+CHEX := $(BIN)/python -c 'import chex' 2>/dev/null || $(PIP) install 'chex>=0.1.90'
+MUTATES := $(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(PIP) install 'cosmic-ray>=8.7'
 
-.PHONY: help verify test deep accuracy false-alarms naming bench lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms compare found naming vectors mutants bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,14 +34,35 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 	@$(BIN)/python tests/accuracy $(ARGS)
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
-	@$(BIN)/python tests/policy $(ARGS)
+	@$(PYTORCH)
+	@$(BIN)/python -m tests.policy $(ARGS)
+
+compare: $(STAMP) ## count what this suite, gradient checks and ONNX's vectors catch; a quarter of an hour
+	@$(PYTORCH)
+	@$(CHEX)
+	@$(BIN)/python -m tests.comparison $(ARGS)
+
+found: $(STAMP) ## judge the known packages that are installed in .venv, and write what is found; minutes
+	@$(BIN)/lstm-oracle peers --found reference/oracle/packages/FOUND.md $(ARGS)
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)
+	@$(PYTORCH)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
+
+vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; minutes
+	@$(BIN)/python -m tests.vectors $(ARGS)
+
+gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium and chromedriver
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
+	@$(BIN)/python -m tests.gallery
+
+mutants: $(STAMP) ## change the code in one place at a time, and see a test fail each time; under an hour
+	@$(MUTATES)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .
@@ -57,7 +83,7 @@ lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade:
 	    --no-emit-index-url --no-config --output-file requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
 	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last and goes first: without it an installation was cut short, and starts over.

@@ -210,6 +210,7 @@ def shared(one: Array, other: Array) -> bool:
 
 def last_line(error: BaseException) -> str:
     """The last line of an error's traceback, and where it was raised."""
-    said = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
+    noted = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # which come after it
+    said = " ".join(traceback.format_exception_only(error)[-1 - noted].split())[:300]
     frames = traceback.extract_tb(error.__traceback__)
     return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else said

@@ -13,11 +13,9 @@ from abc import ABC, abstractmethod
 
 from reference.oracle.behaviour import Adapter, Observation, Observer, Randomness
 from reference.oracle.laid_out import OWN
+from reference.oracle.packages import PACKAGES
 from reference.oracle.worker import TargetError
 from reference.run import Run
-
-# Known packages by name: what `lstm-oracle check NAME` calls, as pkg.module:adapter.
-PACKAGES: dict[str, str] = {}
 
 
 class Candidate(ABC):
@@ -47,7 +45,9 @@ class Candidate(ABC):
 
 
 def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = False, layout: str = OWN) -> Candidate:
-    """The candidate for a callable, or for the name of one: `pkg.module:adapter`, `exec:./program arguments`.
+    """The candidate for a callable, or for the name of one.
+
+    A name is `pkg.module:adapter`, `exec:./program arguments`, or a known package's: `torch`, `flax`, ….
 
     Args:
         isolate: whether a callable, too, is called in a child process, which imports it by its name.
@@ -69,11 +69,16 @@ def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = 
         if layout != OWN:
             raise TargetError(f"the layout is {layout!r}; expected {OWN!r}: a program gets the run's own arrays")
         return Program(adapter, timeout)
-    target = PACKAGES.get(adapter, adapter)
-    if not all(target.partition(":")):
-        known = "".join(f", {name}" for name in PACKAGES)
-        raise TargetError(f"{adapter!r} is no target; expected pkg.module:adapter or exec:./program{known}")
-    return Isolated(adapter, target, timeout, layout)
+    if package := PACKAGES.get(adapter):
+        if package.missing:
+            raise TargetError(f"{adapter} is not installed: pip install {package.missing}")
+        if layout != OWN:
+            raise TargetError(f"the layout is {layout!r}; expected {OWN!r}: the adapter of {adapter} knows its own")
+        return Isolated(adapter, package.target, timeout, layout)
+    if not all(adapter.partition(":")):
+        known = f"pkg.module:adapter or exec:./program, or one of {', '.join(PACKAGES)}"
+        raise TargetError(f"{adapter!r} is no target; expected {known}")
+    return Isolated(adapter, adapter, timeout, layout)
 
 
 def importable_name(adapter: Adapter) -> str:

@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from reference.oracle.candidate_layouts import candidates, normal
 from reference.oracle.cases import SHAPES, Case
 from reference.oracle.files import read_run
 from reference.oracle.findings import Finding
-from reference.oracle.judging import exact, require_telling, require_within_reason
+from reference.oracle.judging import exact, path_of, require_telling, require_within_reason
 from reference.oracle.laid_out import OF_NO_WEIGHT
 from reference.oracle.report import finite
 from reference.oracle.trial import findings
@@ -118,7 +117,7 @@ def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:
             `files.RunFileError` where a file is at fault.
     """
     subject = "run" if isinstance(run, Mapping) else str(run)
-    arrays = run if isinstance(run, Mapping) else read_run(Path(run), others=True)
+    arrays = run if isinstance(run, Mapping) else read_run(path_of(run), others=True)
     given, outputs, weights = sorted_out({name: array_of(name, array) for name, array in arrays.items()})
     D, H = given["x"].shape[-1], next(iter(outputs.values())).shape[-1]
     layouts = list(candidates({name: array.shape for name, array in weights.items()}, D, H))
@@ -130,7 +129,7 @@ def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:
         )
     anyhow = complete(given | unpack(weights, layouts[0]).gates())
     fit_shapes(outputs, anyhow)
-    require_within_reason(Case(0, "recorded", anyhow))
+    require_within_reason(Case(0, "recorded", anyhow).sizes)
     near: dict[str, tuple[Case, list[Layout]]] = {}  # those in which the weights are the same are judged as one
     for layout in layouts:
         params = unpack(weights, layout)

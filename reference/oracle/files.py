@@ -17,11 +17,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from reference.run import INPUTS, OUTPUTS, Array
+from reference.run import INPUTS, OUTPUTS, Array, plain
 
 MOST_BYTES = 2**30  # of one run, unpacked
 MOST_MEMBERS = len(INPUTS) + len(OUTPUTS)
 FLOATS = ("float32", "float64")
+ZIP = b"PK\x03\x04"  # the first bytes of an .npz file; its directory is at the end
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -44,10 +45,14 @@ def read_run(path: Path, others: bool = False) -> dict[str, Array]:
         require_regular(path)
         if zipfile.is_zipfile(path):
             return dict(_from_zip(path, others))
+        with open(path, "rb") as file:
+            cut_short = file.read(len(ZIP)) == ZIP
     except RunFileError as error:
         raise RunFileError(f"{path}: {error}") from None
     except Exception as error:  # a hostile archive finds errors of any kind in the unpackers
         raise RunFileError(f"{path}: not readable as a run: {one_line(error)}") from None
+    if cut_short:
+        raise RunFileError(f"{path}: an .npz file whose end is missing: it was cut short")
     raise RunFileError(f"{path}: neither an .npz file nor a folder of .npy files")
 
 
@@ -88,14 +93,14 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def write_run(path: Path, run: Mapping[str, Array]) -> None:
     """Write a run as an `.npz` file, where the path ends so, else as a new or empty folder of `.npy` files."""
     if path.suffix == ".npz":
-        arrays: dict[str, Any] = dict(run)
+        arrays: dict[str, Any] = {name: plain(name, array) for name, array in run.items()}
         np.savez(path, **arrays)
         return
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise RunFileError(f"{path}: the folder is not empty")
-    for name, array in run.items():
-        np.save(path / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)  # in C order: simpler to read
+    for name, array in run.items():  # in C order: simpler to read
+        np.save(path / f"{name}.npy", np.ascontiguousarray(plain(name, array)), allow_pickle=False)
 
 
 def require_regular(path: Path) -> int:

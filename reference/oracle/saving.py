@@ -77,7 +77,7 @@ def save(path: Path, report: Report) -> None:
     Raises:
         ValueError: the report has none; OSError: the file cannot be written.
     """
-    if report.kept is None:
+    if report.ok or report.kept is None:
         raise ValueError("nothing failed, so there is no run to save")
     if path.suffix == ".npz":
         write_run(path, report.kept.inputs | report.kept.outputs)
@@ -89,7 +89,6 @@ def script(file: str, report: Report) -> str:
     """The run as a Python file that shows the failure by itself."""
     kept = report.kept
     assert kept is not None
-    which = next((failure.which for failure in report.failures if failure.which), "a run")
     dtype = kept.inputs["x"].dtype
     expected = []
     for name in OUTPUTS:
@@ -98,7 +97,7 @@ def script(file: str, report: Report) -> str:
         allowed = np.broadcast_to(np.asarray(kept.truth.tolerance * unit), right.shape)
         expected.append(f'    "{name}": ({literal(right)}, {literal(allowed)}),')
     return SCRIPT.format(
-        title=f"What {report.subject} gives on {which} is not what an LSTM gives.",
+        title=f"What {report.subject} gives on {kept.which} is not what an LSTM gives.",
         version=version("lstm-oracle"),
         file=file,
         imports=imports(report.target, report.layout),

@@ -42,7 +42,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
         arriving[t] = np.maximum(arriving[t], arriving[t + 1] * np.max(truth["f"][t + 1], initial=SMALLEST))
     cell = np.maximum(1, largest(C_prev))
     gate = arriving * cell
-    to_h, to_x = (gate * root_of_squares(np.hstack([inputs[f"{s}_{k}"] for k in GATES]), 1) for s in "WU")
+    to_h, to_x = (gate * largest_norm(np.hstack([inputs[f"{s}_{k}"] for k in GATES])) for s in "WU")
     one = np.ones_like(gate)
 
     scale = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), one) | {"C": cell}
@@ -52,20 +52,25 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
     scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
     scale["C_T"] = np.max(cell[-1:], initial=1)
     h_prev = np.maximum(np.abs(h_prev), SMALLEST)
-    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev[..., :1])}.items():
-        by_step = gate[:, 0, 0] * np.max(np.sqrt(np.sum(values**2, axis=1)), axis=1, initial=0)
+    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev)}.items():
+        by_step = gate.ravel() * np.max(np.linalg.norm(values, axis=1), axis=1, initial=0)
         scale |= {f"d{factor}_{k}": np.sqrt(np.sum(by_step**2)) for k in GATES}
     return scale
 
 
-def units(error: Array, scale: Array, dtype: DType) -> Array:
-    """An error in units of rounding; infinite where it is not a number.
+def unit(scale: Array, dtype: DType) -> Array:
+    """One unit of rounding.
 
     A number below the normal range counts as zero: JAX, among others, flushes it.
     """
     info = np.finfo(dtype)
+    return info.eps * scale + info.tiny
+
+
+def units(error: Array, scale: Array, dtype: DType) -> Array:
+    """An error in units of rounding; infinite where it is not a number."""
     with np.errstate(over="ignore"):
-        in_units = np.abs(error) / (float(info.eps) * scale + float(info.tiny))
+        in_units = np.abs(error) / unit(scale, dtype)
     return np.where(np.isfinite(in_units), in_units, np.inf)
 
 
@@ -84,9 +89,9 @@ def largest(block: Array) -> Array:
     return np.max(np.abs(block), axis=(1, 2), initial=0, keepdims=True)
 
 
-def root_of_squares(matrix: Array, axis: int) -> float:
+def largest_norm(matrix: Array) -> Array:
     """The largest Euclidean norm of a row, at least 1."""
-    return float(np.max(np.sqrt(np.sum(matrix.astype(np.float64) ** 2, axis)), initial=1))
+    return np.max(np.linalg.norm(matrix.astype(np.float64), axis=1), initial=1)
 
 
 def later(scale: Array, arriving: Array) -> Array:

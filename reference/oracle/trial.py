@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
-import numpy as np
-
-from reference.oracle.behaviour import FATAL, Observation, Problem
+from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
 from reference.oracle.findings import Finding, judge
 from reference.oracle.truth import Truth
@@ -32,7 +31,7 @@ class Which:
     @property
     def size(self) -> tuple[bool, int, int]:
         """How much there is to look at, to be compared; an empty run shows little and comes last."""
-        return 0 in self.sizes, int(np.prod(self.sizes)), sum(self.sizes)
+        return 0 in self.sizes, prod(self.sizes), sum(self.sizes)
 
     @property
     def sizes_text(self) -> str:
@@ -73,7 +72,8 @@ def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
     """
     which = Which.of(case)
     if 0 in which.sizes and [problem.kind for problem in seen.problems] == ["raises"]:
-        return Trial(which, refused=seen.problems[0].text)
+        (problem,) = seen.problems
+        return Trial(which, refused=problem.text)
     return Trial(which, tuple(findings(truth, seen.outputs)) if truth else (), seen.problems)
 
 
@@ -85,4 +85,4 @@ def findings(truth: Truth, outputs: Run) -> list[Finding]:
 
 def returned(seen: Observation) -> bool:
     """Whether there is something to compare another call with."""
-    return bool(seen.outputs) and not any(problem.kind in FATAL for problem in seen.problems)
+    return bool(seen.outputs) and not seen.fatal

@@ -15,7 +15,6 @@ import numpy as np
 
 from reference.lstm import full_precision
 from reference.oracle.cases import Case
-from reference.oracle.peers import onnxruntime_session
 
 Arrays = dict[str, Any]
 Computed = tuple[Any, Any, Arrays | None]
@@ -270,8 +269,10 @@ def onnx() -> Package:
         return {name: np.full(shape, 0.1, np.float32) for name, shape in documented.items()}
 
     def computes(arrays: Arrays, run: Case) -> Computed:
+        from reference.oracle.packages.onnxruntime import session
+
         feed = arrays | {"X": run.inputs["x"], "initial_h": run.inputs["h0"][None], "initial_c": run.inputs["C0"][None]}
-        h, C_T = onnxruntime_session(run.sizes[3]).run(["Y", "Y_c"], feed)
+        h, C_T = session(run.sizes[3], run.dtype).run(["Y", "Y_c"], feed)
         return h[:, 0], C_T[0], None
 
     return Package("onnx", own, computes, dtype="float32")
