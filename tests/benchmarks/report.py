@@ -103,7 +103,9 @@ def plot(found: dict[str, Any], path: Path) -> None:
         return
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "speed", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
-    mpl.rcParams |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY)
+    mpl.rcParams |= dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), GREY
+    )
     import matplotlib.pyplot as plt
 
     rows = [row for row in found["races"] if (row["threads"], row["task"]) == ("one", "both")]
