@@ -19,7 +19,7 @@ NEEDED = ("jax", "rich", "hypothesis")  # beyond NumPy; imported where they are 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Exit status: 0 verified, 1 a mismatch, 2 the request is unusable."""
+    """Run a command; its `--help` says what its exit status means."""
     options = parser().parse_args(arguments)
     needed = [*NEEDED, "jinja2"] if getattr(options, "html", None) else NEEDED
     if missing := [module for module in needed if not find_spec(module)]:

@@ -104,10 +104,9 @@ def torch(work: Work) -> Call:
     torch.set_num_threads(threads())
     a = {name: torch.from_numpy(array) for name, array in work.arrays().items()}
     lstm = torch.nn.LSTM(work.D, work.H, dtype=a["x"].dtype)
-    order = [0, 1, 2, 3]  # the values do not matter for the time
-    with torch.no_grad():
-        lstm.weight_ih_l0.copy_(torch.cat([a["U"].T.chunk(4)[k] for k in order]))
-        lstm.weight_hh_l0.copy_(torch.cat([a["W"].T.chunk(4)[k] for k in order]))
+    with torch.no_grad():  # the order of the gates does not matter for the time
+        lstm.weight_ih_l0.copy_(a["U"].T)
+        lstm.weight_hh_l0.copy_(a["W"].T)
         lstm.bias_ih_l0.copy_(a["b"])
         lstm.bias_hh_l0.zero_()
     x, dh = a["x"], a["dh"]
