@@ -75,3 +75,11 @@ def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: tuple[int, int, 
     with mock.patch.object(fused, "ROWS", 12):
         assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"])
         judge(run, backward(fused, run))
+
+
+@pytest.mark.parametrize(
+    ("T", "B", "block"),
+    [(1000, 1, 256), (1000, 100, 2), (1000, 257, 1), (3, 1, 3), (0, 1, 1), (10, 0, 10), (300, 0, 256)],
+)
+def test_a_block_has_256_rows_if_there_are_so_many(T: int, B: int, block: int) -> None:
+    assert fused.block_of(np.empty((T, B, 1))) == block
