@@ -111,7 +111,7 @@ def write(root: Path, scores: Mapping[str, Score], listed: Sequence[Equivalent])
     """MUTANTS.md in whole, and in the README what stands between the marks."""
     lines = ["# Mutants", "", "By `make mutants`; do not edit.", "", *table(scores, listed), "", not_yet(), ""]
     lines += ["## Equivalent", ""]
-    for each in listed:
+    for each in (each for each in listed if each.file in scores):
         lines += [f"- `{each.file}`: {each.reason}", "", "      - " + each.line.replace("\n", "\n      - ")]
         lines += ["      + " + after.replace("\n", "\n      + ") for after in each.mutants] + [""]
     (HERE / "MUTANTS.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
