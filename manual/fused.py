@@ -124,10 +124,10 @@ def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
         n = len(x[s : s + block])
         x_1[:n, :, :D] = x[s : s + n]
         np.dot(x_1[:n].reshape(n * B, D + 1), U_b, from_x[:n].reshape(n * B, 4 * H))
-        slabs, C_nexts = tape.slabs[s : s + n], tape.Cs[s + 1 :]
+        slabs = tape.slabs[s:]
         views = slabs[:, 1], slabs[:, 2:], slabs[:, :2], slabs[:, 2:4], slabs[:, 4]
-        for z_x, g, f_i_o, C_g, f_i, o, C, tanh_C, h_next in zip(
-            from_x[:n], *views, C_nexts[:n], tape.tanh_C[s:], tape.hs[s + 1 :], strict=False
+        for z_x, g, f_i_o, C_g, f_i, o, C, tanh_C, h_next in zip(  # to the end of the block, or of the sequence
+            from_x, *views, tape.Cs[s + 1 :], tape.tanh_C[s:], tape.hs[s + 1 :], strict=False
         ):
             np.dot(h, W, z)
             np.add(z, z_x, z)

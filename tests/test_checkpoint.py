@@ -68,6 +68,21 @@ def test_memory_grows_as_the_output_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("T", "B", "checkpoint", "every"),
+    [
+        (600, 1, True, 256), (600, 2, True, 128), (400, 64, True, 20), (420, 64, True, 20), (18, 300, True, 4),
+        (5, 1, True, 5), (300, 0, True, 256), (0, 1, True, 1), (7, 2, 3, 3), (7, 2, 1, 1), (7, 2, 9, 7), (0, 2, 3, 1),
+    ],
+)  # fmt: skip
+def test_the_cell_state_is_kept_as_often_as_it_is_said(T: int, B: int, checkpoint: int, every: int) -> None:
+    params, x, h0, C0 = drawn((T, B, 1, 1), "float64", 0)
+    tape, whole = manual.forward(params, x, h0, C0, checkpoint=checkpoint), manual.forward(params, x, h0, C0)
+    assert tape.every == every
+    steps = [*range(0, T, every), T]
+    np.testing.assert_allclose(tape.checkpoints, whole.Cs[steps], rtol=0, atol=1e-14, strict=True)
+
+
+@pytest.mark.parametrize(
     ("checkpoint", "error", "message"),
     [
         (0, ValueError, "checkpoint is 0; expected at least 1"),

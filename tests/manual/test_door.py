@@ -111,6 +111,21 @@ def test_both_last_states_tell_of_a_forward_pass() -> None:
         assert kernel.dtypes == ["float32", "float64"]
 
 
+def test_nothing_but_the_last_states_is_looked_at_after_a_forward_pass() -> None:
+    kernel = Twice(lambda array: States(array, np.ones((B, H), array.dtype), np.ones((B, H), array.dtype)))
+    found = door.forward(kernel, params(), x_of(BIG), None, None)
+    assert np.isinf(found.h).all()
+    assert kernel.dtypes == ["float32"]
+
+
+def test_a_checkpointed_tape_serves_as_any_other() -> None:
+    kernel, tape = Twice(), forward(params(), x_of(), checkpoint=1)
+    door.backward(kernel, tape, np.full((T, B, H), BIG), None, None, tapes=(CheckpointedTape,))
+    assert kernel.seen[0][0] is tape
+    assert kernel.seen[1][0].every == 1
+    assert kernel.dtypes == ["float32", "float64"]
+
+
 def test_finite_numbers_whose_sum_is_not_are_finite() -> None:
     kernel = Twice()
     result = door.backward(kernel, tape_of(), np.full((T, B, H), BIG / 2, "f4"), None, None)

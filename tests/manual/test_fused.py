@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import fused
+from manual import bptt, fused
 from reference.oracle import ours
 from reference.oracle.cases import Case
 from reference.oracle.truth import VALUES
@@ -17,6 +17,25 @@ from tests.strategies import DTYPES, drawn, runs
 from tests.twins import backward, forward, judge, named, params_of, upstream_of
 
 BLOCKS = st.integers(1, 40)  # rows of a block, far fewer than it has by itself, so that a run has many
+
+
+@pytest.mark.parametrize("rows", [1, 4, 13, fused.ROWS])
+@pytest.mark.parametrize("sizes", [(7, 2, 3, 4), (5, 3, 4, 1), (1, 1, 1, 2), (0, 2, 3, 4), (3, 0, 2, 4), (3, 2, 0, 4)])
+def test_it_says_what_the_literal_twin_says(sizes: tuple[int, int, int, int], rows: int) -> None:
+    run = drawn(sizes, "ordinary", "float64", 0)
+    start, upstream = [run.inputs[name] for name in ("x", "h0", "C0")], upstream_of(run)
+    literal = forward(bptt, run)
+    wanted = {name: getattr(literal, name) for name in (*VALUES, "h_T", "C_T")}
+    wanted |= named(bptt.backward(literal, **upstream))
+    with mock.patch.object(fused, "ROWS", rows):
+        tape, states = forward(fused, run), fused.infer(params_of(run), *start)
+        found = [{name: getattr(tape, name) for name in (*VALUES, "h_T", "C_T")}, vars(states)]
+        for checkpoint in (None, True, 1, 3):
+            kept = fused.forward(params_of(run), *start, checkpoint=checkpoint)
+            found += [{"h": kept.h, "C_T": kept.C_T}, named(fused.backward(kept, **upstream))]
+    for blocks in found:
+        for name, got in blocks.items():
+            np.testing.assert_allclose(got, wanted[name], rtol=1e-12, atol=1e-12, err_msg=name, strict=True)
 
 
 @given(run=runs(), rows=BLOCKS)
@@ -56,3 +75,11 @@ def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: tuple[int, int, 
     with mock.patch.object(fused, "ROWS", 12):
         assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"])
         judge(run, backward(fused, run))
+
+
+@pytest.mark.parametrize(
+    ("T", "B", "block"),
+    [(1000, 1, 256), (1000, 100, 2), (1000, 257, 1), (3, 1, 3), (0, 1, 1), (10, 0, 10), (300, 0, 256)],
+)
+def test_a_block_has_256_rows_if_there_are_so_many(T: int, B: int, block: int) -> None:
+    assert fused.block_of(np.empty((T, B, 1))) == block

@@ -55,6 +55,9 @@ if np.dtype(np.longdouble).itemsize > 8:
 FIXED = {"W": (0, 1), "U": (1,), "b": (0,), "U_f": (1,), "x": (2,), "dh": (0, 1, 2)}
 FIXED |= dict.fromkeys([*(n for n in WEIGHTS if n[0] != "b" and n != "U_f"), "h0", "C0", "dh_T", "dC_T"], (0, 1))
 FIXED |= dict.fromkeys([name for name in WEIGHTS if name[0] == "b"], (0,))
+SHAPES = dict.fromkeys(["h0", "C0", "dh_T", "dC_T"], "(B=2, H=4)") | {"x": "(T=5, B=2, D=3)", "dh": "(T=5, B=2, H=4)"}
+SHAPES |= {"U": "(D=3, 4H=16)", "b": "(4H=16,)"}
+SHAPES |= {name: {"W": "(H=4, H=4)", "U": "(D=3, H=4)", "b": "(H=4,)"}[name[0]] for name in WEIGHTS if name != "W_f"}
 SIZES = [(door, name, axis) for door, name in ARRAYS for axis in FIXED[name]]
 
 
@@ -83,7 +86,7 @@ def test_a_wrong_size_is_refused_by_name(door: str, name: str, axis: int, change
     size = good.shape[axis]
     bad = np.take(good, range({"longer": size + 1, "shorter": size - 1, "one": 1}[change]), axis, mode="clip")
     said = refusal(ValueError, door, **{name: bad})
-    assert said.startswith(f"{name} has shape {bad.shape}; expected (")
+    assert said.startswith(f"{name} has shape {bad.shape}; expected {SHAPES.get(name, '(')}")
 
 
 @pytest.mark.parametrize(("door", "name"), ARRAYS)
@@ -119,6 +122,12 @@ def test_a_batch_of_another_size_is_refused(twin: Any) -> None:
         twin.forward(PARAMS, X[:, :1], STATE)
     with pytest.raises(ValueError, match=r"^dh has shape \(5, 2, 4\); expected \(T=4, B=2, H=4\)$"):
         twin.backward(twin.forward(PARAMS, X[:4]), DH)
+
+
+@pytest.mark.parametrize("twin", [bptt, fused])
+def test_the_input_says_how_long_and_how_wide_the_batch_is(twin: Any) -> None:
+    with pytest.raises(ValueError, match=r"^x has shape \(2, 3\); expected 3 dimensions, \(T, B, D=3\)$"):
+        twin.forward(PARAMS, X[0])
 
 
 def test_a_unit_needs_a_hidden_size() -> None:

@@ -58,6 +58,9 @@ def test_an_empty_tape_starts_where_it_is_told_and_ends_in_zeros() -> None:
         assert not t.slabs[T, 1:].any()
         assert [a.shape for a in (t.slabs, t.tanh_C, t.hs)] == [(T + 1, 5, B, H), (T, B, H), (T + 1, B, H)]
         assert {a.dtype for a in (t.slabs, t.tanh_C, t.hs)} == {np.dtype(dtype)}
+        none = empty_tape(params_of(RUN), x[:0], h0, C0)
+        np.testing.assert_array_equal(none.C_T, C0)
+        assert not none.slabs[0, 1:].any()
 
 
 def test_each_shows_its_sizes_and_not_its_numbers() -> None:
@@ -131,6 +134,34 @@ def test_any_one_bias_may_be_missing(missing: str) -> None:
         np.testing.assert_array_equal(view, given.get(name, np.zeros(H)), strict=True)
     single = Params.from_gates(**{name: array.astype(np.float32) for name, array in given.items()})
     assert single.dtype == np.float32
+
+
+def test_without_a_bias_it_is_zero_in_the_dtype_of_the_weights() -> None:
+    params = Params(np.ones((H, 4 * H), "f4"), np.ones((D, 4 * H), "f4"))
+    np.testing.assert_array_equal(params.b, np.zeros(4 * H, "f4"), strict=True)
+
+
+@pytest.mark.parametrize("name", ["W", "U", "b"])
+def test_what_is_given_as_a_list_or_in_other_byte_order_is_kept_as_an_array_in_ours(name: str) -> None:
+    good = {kind: getattr(params_of(RUN), kind) for kind in "WUb"}
+    for given in (good[name].tolist(), good[name].astype(">f8"), good[name].astype("<f8")):
+        kept = getattr(Params(**good | {name: given}), name)
+        np.testing.assert_array_equal(kept, good[name], strict=True)
+        assert kept.dtype.isnative
+
+
+def test_gates_are_given_by_name_alone() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Params.from_gates(*(RUN.inputs[name] for name in WEIGHTS))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((5, 4), r"\(H=5, H=5\)"), ((5,), r"2 dimensions, \(H, H\)"), ((4, 5), r"\(H=4, H=4\)")]
+)
+def test_the_first_gate_is_a_square(shape: tuple[int, ...], expected: str) -> None:
+    given = {name: RUN.inputs[name] for name in WEIGHTS} | {"W_f": np.ones(shape)}
+    with pytest.raises(ValueError, match=rf"^W_f has shape .*; expected {expected}$"):
+        Params.from_gates(**given)
 
 
 def test_behind_the_doors_any_dtype_will_do() -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 from tests.mutation.mutants import Mutant
 
 HERE = Path(__file__).parent
+_LISTED = tomllib.loads((HERE / "suites.toml").read_text(encoding="utf-8"))
+SUITES = _LISTED["suite"]
+NOT_YET = [file for suite in SUITES if suite.get("draft") for file in suite["files"]] + _LISTED["not_yet"]
 MARKS = "<!-- mutants -->", "<!-- /mutants -->"
 
 
@@ -73,7 +76,8 @@ def print_scores(scores: Mapping[str, Score], listed: Sequence[Equivalent], seco
     for text in gone:
         print(f"STALE    {text}")
     print("\n".join(table(scores, listed)))
-    print(f"\n{summary(scores, listed)} {seconds:.0f} s, of CPU {sum(s.seconds for s in scores.values()):.0f} s.")
+    print(f"\n{not_yet()}")
+    print(f"{summary(scores, listed)} {seconds:.0f} s, of CPU {sum(s.seconds for s in scores.values()):.0f} s.")
     return not left and not gone
 
 
@@ -98,10 +102,16 @@ def summary(scores: Mapping[str, Score], listed: Sequence[Equivalent]) -> str:
     return f"{killed} of {all_} mutants of {len(scores)} files are killed, {equivalent} are equivalent{rest}: {score}."
 
 
+def not_yet() -> str:
+    """What the score says nothing of."""
+    return f"Not changed yet: {', '.join(NOT_YET) or 'nothing'}."
+
+
 def write(root: Path, scores: Mapping[str, Score], listed: Sequence[Equivalent]) -> None:
     """MUTANTS.md in whole, and in the README what stands between the marks."""
-    lines = ["# Mutants", "", "By `make mutants`; do not edit.", "", *table(scores, listed), "", "## Equivalent", ""]
-    for each in listed:
+    lines = ["# Mutants", "", "By `make mutants`; do not edit.", "", *table(scores, listed), "", not_yet(), ""]
+    lines += ["## Equivalent", ""]
+    for each in (each for each in listed if each.file in scores):
         lines += [f"- `{each.file}`: {each.reason}", "", "      - " + each.line.replace("\n", "\n      - ")]
         lines += ["      + " + after.replace("\n", "\n      + ") for after in each.mutants] + [""]
     (HERE / "MUTANTS.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

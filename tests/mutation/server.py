@@ -6,6 +6,7 @@ uses far more CPU than the right program does is stopped, and so is one that onl
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -40,6 +41,8 @@ def pytest_collection(session: pytest.Session) -> None:
         with suppress(ImportError):
             import_module(module)
     memory.load()
+    gc.collect()
+    gc.freeze()  # what is there before a fork, none of them needs to look through again
     for line in source:
         job = json.loads(line)
         if job.get("record"):

@@ -99,3 +99,12 @@ def test_the_score_goes_between_the_marks_of_the_readme(tmp_path: Path, monkeypa
     said = f"{len(found)} of {len(found)} mutants of 1 files are killed, 0 are equivalent: 100 %."
     assert readme.read_text(encoding="utf-8") == f"- Before. <!-- mutants -->{said}<!-- /mutants -->\nAfter.\n"
     assert "| `a.py` |" in (tmp_path / "MUTANTS.md").read_text(encoding="utf-8")
+
+
+def test_every_file_is_in_one_suite_or_told_to_be_in_none() -> None:
+    files = [file for suite in report.SUITES for file in suite["files"]]
+    drafts = [file for suite in report.SUITES if suite.get("draft") for file in suite["files"]]
+    elsewhere = [file for file in report.NOT_YET if file not in drafts]
+    assert len({*files, *elsewhere}) == len(files) + len(elsewhere)
+    assert all((Path(__file__).parents[2] / file).is_file() for file in [*files, *elsewhere])
+    assert all(file in report.not_yet() for file in report.NOT_YET)

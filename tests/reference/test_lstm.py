@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import reference
+from reference.lstm import full_precision
 from reference.oracle.cases import REGIMES, Case, Regime
 from reference.run import GRADIENTS, WEIGHTS, Array
 from tests.strategies import DTYPES, drawn, without_zeros
@@ -160,6 +162,13 @@ def test_an_unknown_weight_is_refused_by_name() -> None:
     given["params"] |= {"W_c": given["params"]["W_g"]}
     with pytest.raises(TypeError, match=r"^params has W_c; expected W_f, "):
         reference.forward(**given)
+
+
+def test_it_works_on_the_cpu_in_full_precision_whatever_else_there_is() -> None:
+    with full_precision():
+        assert jax.config.jax_enable_x64
+        assert jax.config.jax_default_matmul_precision == "highest"
+        assert jax.config.jax_default_device == jax.local_devices(backend="cpu")[0]
 
 
 def test_the_settings_of_jax_are_those_of_the_user() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference.run import GRADIENTS, INPUTS, OUTPUTS, REQUIRED, WEIGHTS, Array, complete, sizes_of, with_weights
+from reference.run import GRADIENTS, INPUTS, OUTPUTS, REQUIRED, WEIGHTS, Array, complete, plain, sizes_of, with_weights
 
 NAMES = "W_f W_i W_g W_o U_f U_i U_g U_o b_f b_i b_g b_o x h0 C0 dh dh_T dC_T"
 SIZE = {"T": 2, "B": 3, "D": 4, "H": 5}
@@ -114,3 +114,18 @@ def test_what_are_no_weights_are_refused(params: Any, said: str) -> None:
     with pytest.raises(TypeError) as raised:
         with_weights(params, x=RUN["x"])
     assert str(raised.value) == said
+
+
+def test_an_array_with_a_mask_is_refused_by_name() -> None:
+    with pytest.raises(
+        TypeError, match=r"^x is a masked array; expected one without a mask: x\.filled\(value\)$"
+    ) as raised:
+        plain("x", np.ma.masked_array([1.0], [True]))
+    assert type(raised.value) is TypeError
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_an_array_in_any_byte_order_is_taken_in_this_machines(order: str) -> None:
+    got = plain("x", np.array([1.5, 2.5], f"{order}f8"))
+    assert got.dtype.isnative
+    np.testing.assert_array_equal(got, np.array([1.5, 2.5]), strict=True)
