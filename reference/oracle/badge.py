@@ -19,18 +19,20 @@ def badge(reports: Sequence[Report]) -> dict[str, Any]:
     """The badge of one report, or of several together: the first that is not right speaks for all."""
     report = next((report for report in reports if not report.ok), reports[0])
     word = conclusion(report)
-    said = {"RIGHT": right, "WRONG": wrong}.get(word, misbehaves)(report)
+    said = right(reports) if report.ok else wrong(report) if word == "WRONG" else misbehaves(report)
     if not report.ok and len(reports) > 1:
         said = f"{sum(not report.ok for report in reports)} of {len(reports)} runs, {said}"
     return {"schemaVersion": 1, "label": "LSTM", "message": said, "color": COLOURS[word], "isError": not report.ok}
 
 
-def right(report: Report) -> str:
-    """What is verified, in which precision; nothing more than was judged."""
-    names = [block.name for block in report.blocks]
+def right(reports: Sequence[Report]) -> str:
+    """What is verified, in which precision; nothing more than was judged in every report."""
+    judged = [{block.name for block in report.blocks} for report in reports]
+    names = [name for name in OUTPUTS if all(name in some for some in judged)]
+    dtypes = "/".join(sorted({dtype for report in reports for dtype in report.dtype.split("/")}))
     if all(name in names or name in OPTIONAL for name in OUTPUTS):
-        return f"verified, {report.dtype}"
-    return f"{few(names)} verified, {report.dtype}"
+        return f"verified, {dtypes}"
+    return f"{few(names)} verified, {dtypes}"
 
 
 def wrong(report: Report) -> str:

@@ -55,6 +55,7 @@ def run_check(options: argparse.Namespace) -> int:
     """`lstm-oracle check`."""
     from reference.oracle import saving
     from reference.oracle.checking import EMPTY, check
+    from reference.oracle.report import unread
     from reference.oracle.terminal import progress, show
 
     save = options.save and Path(options.save)
@@ -76,8 +77,9 @@ def run_check(options: argparse.Namespace) -> int:
                 layout=options.layout,
                 progress=advance,
             )
-    except ValueError as error:
-        return unusable(str(error))
+    except ValueError as error:  # the badge must not stay what it was
+        return max(unusable(str(error)), write_views(options, [unread(options.target, str(error))]))
+    status = 0 if report.ok else 1
     if options.json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -87,10 +89,10 @@ def run_check(options: argparse.Namespace) -> int:
             saving.save(save, report)
             print(f"Saved {save}", file=sys.stderr)
         except OSError as error:
-            return unusable(f"--save {save}: {error.strerror}")
+            status = unusable(f"--save {save}: {error.strerror}")
         except ValueError as error:
             print(f"lstm-oracle: --save: {error}", file=sys.stderr)
-    return max(0 if report.ok else 1, write_views(options, [report]))
+    return max(status, write_views(options, [report]))
 
 
 def run_peers(options: argparse.Namespace) -> int:
@@ -99,6 +101,8 @@ def run_peers(options: argparse.Namespace) -> int:
     from reference.oracle.checking import EMPTY
     from reference.oracle.terminal import progress
 
+    if options.found and not Path(options.found).parent.is_dir():
+        return unusable(f"--found {options.found}: there is no folder {Path(options.found).parent}")
     names = peers.installed()
     dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
     with progress(len(names) * len(dtypes) * (options.runs + len(EMPTY))) as advance:
@@ -107,12 +111,8 @@ def run_peers(options: argparse.Namespace) -> int:
         print(json.dumps(peers.to_json(judged, options.seed), indent=2, ensure_ascii=False))
     else:
         peers.show(judged, options.seed)
-    if options.found:
-        try:
-            Path(options.found).write_text(found.markdown(judged, options.seed), encoding="utf-8")
-        except OSError as error:
-            return unusable(f"--found {options.found}: {error.strerror}")
-    return peers.status(judged)
+    saved = write("--found", options.found, found.markdown(judged, options.seed)) if options.found else 0
+    return max(peers.status(judged), saved)
 
 
 def run_judge(options: argparse.Namespace) -> int:

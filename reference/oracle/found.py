@@ -63,9 +63,12 @@ def heading(peers: Sequence[Peer], seed: int) -> Iterator[str]:
     )
     rows = [HEAD, ["---"] * len(HEAD), *(row(peer) for peer in peers)]
     yield "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
-    if refused := [f"- {title(peer)}: {peer.why}" for peer in peers if peer.why]:
+    if refused := [f"- {title(peer)}: {peer.why}" for peer in peers if peer.verdict == "refuses"]:
         yield "Not taken in this precision at all, which is a limit and no fault:"
         yield "\n".join(refused)
+    if failed := [f"- {title(peer)}: {peer.why}" for peer in peers if peer.verdict == "not judged"]:
+        yield "Could not be judged:"
+        yield "\n".join(failed)
     if not any(peer.faulty for peer in peers):
         yield "No fault was found in any of them."
 

@@ -74,7 +74,8 @@ def judge(package: Package, dtype: str, runs: int, seed: int, progress: Callable
             report = Examination(subject, seed, kind, progress).report(draw(seed, runs, kind), shrink=True)
     except TargetError as error:
         return Peer(package, dtype, None, str(error))
-    return Peer(package, dtype, report, refusal(report))
+    why = refusal(report)
+    return Peer(package, dtype, None if why and dtype in package.dtypes else report, why)
 
 
 def draw(seed: int, runs: int, dtype: DType) -> list[Case]:
@@ -86,7 +87,7 @@ def draw(seed: int, runs: int, dtype: DType) -> list[Case]:
 
 
 def refusal(report: Report) -> str:
-    """Why it takes no run at all in this precision, which is no fault; empty if it takes any."""
+    """Why it takes no run at all, which is no fault in a precision that it does not have; empty if it takes any."""
     if not report.trials or any(trial.findings or trial.kinds - {"raises"} for trial in report.trials):
         return ""
     said = [trial.refused or trial.problems[0].text for trial in report.trials if trial.refused or trial.problems]

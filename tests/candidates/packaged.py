@@ -37,3 +37,8 @@ def a_little_wrong(**run: Any) -> Arrays:
 
 def crashing(**run: Any) -> Arrays:
     os.abort()
+
+
+def of_another_version(**run: Any) -> Arrays:
+    """Calls what its package no longer has."""
+    raise TypeError("LSTMCell() got an unexpected keyword argument 'dtype'")

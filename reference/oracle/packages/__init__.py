@@ -19,6 +19,7 @@ class Package:
     title: str
     lstm: str  # what is judged
     needs: dict[str, str]  # the distribution that pip installs, by the module that is imported; its own comes first
+    dtypes: tuple[str, ...] = ("float64", "float32")  # that it takes
 
     @property
     def target(self) -> str:
@@ -47,7 +48,13 @@ PACKAGES = {
         Package("equinox", "Equinox", "equinox.nn.LSTMCell", {"equinox": "equinox"}),
         Package("haiku", "Haiku", "haiku.LSTM", {"haiku": "dm-haiku"}),
         Package("keras", "Keras", "keras.layers.LSTM on JAX", {"keras": "keras"}),
-        Package("onnxruntime", "ONNX Runtime", "operator LSTM", {"onnxruntime": "onnxruntime", "onnx": "onnx"}),
+        Package(
+            "onnxruntime",
+            "ONNX Runtime",
+            "operator LSTM",
+            {"onnxruntime": "onnxruntime", "onnx": "onnx"},
+            dtypes=("float32",),
+        ),
         Package("onnx", "ONNX", "operator LSTM, reference evaluator", {"onnx": "onnx"}),
         Package("jax", "JAX", "jax.experimental.rnn.lstm_ref", {"jax": "jax"}),
     )

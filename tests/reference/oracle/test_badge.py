@@ -45,6 +45,7 @@ def crashes() -> Report:
         ([unread("run.npz", "no run")], "not judged", "lightgrey"),
         ([report_of("right"), report_of("only_long")], "1 of 2 runs, h wrong", "red"),
         ([report_of("right"), report_of("right")], "verified, float64", "brightgreen"),
+        ([report_of("right"), report_of("forward_only", "float32")], "h, C_T verified, float32/float64", "brightgreen"),
     ],
 )
 def test_it_says_what_was_found_and_no_more(reports: list[Report], message: str, color: str) -> None:

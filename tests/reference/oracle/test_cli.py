@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,10 @@ def test_help_imports_neither_numpy_nor_jax() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "verify" in answer.stdout
     assert answer.stdout.endswith("set()\n")
+
+
+def test_a_badge_does_not_stay_green_where_nothing_could_be_judged(tmp_path: Path) -> None:
+    file = tmp_path / "lstm.json"
+    file.write_text('{"message": "verified, float64"}')
+    assert cli.main(["check", "no_such_module:lstm", "--badge", str(file)]) == 2
+    assert json.loads(file.read_text())["message"] == "not judged"

@@ -111,6 +111,16 @@ def test_one_that_cannot_be_imported_is_not_called_right(
     assert printed.endswith("NOT JUDGED, at least one\n")
 
 
+def test_one_that_takes_no_run_in_a_precision_that_it_has_is_not_called_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peers, "PACKAGES", {"onnx": wrong(monkeypatch, "of_another_version")})
+    file = tmp_path / "FOUND.md"
+    assert cli.main(["peers", "--runs", "1", "--dtype", "float64", "--found", str(file)]) == 2
+    assert capsys.readouterr().out.endswith("NOT JUDGED, at least one\n")
+    assert "Could not be judged:" in file.read_text(encoding="utf-8")
+
+
 def test_peers_share_sizes_over_all_regimes_and_are_judged_on_empty_runs() -> None:
     cases = peers.draw(3, 9, np.dtype(np.float32))
     assert len({case.sizes for case in cases[:7]}) == 1
