@@ -157,14 +157,12 @@ def run_check(options: argparse.Namespace) -> int:
 def run_judge(options: argparse.Namespace) -> int:
     """`lstm-oracle judge`."""
     from reference.oracle.files import RunFileError
-    from reference.oracle.judging import judge
+    from reference.oracle.judging import judge_all
 
     verdicts, status = [], 0
-    for file in options.runs:
-        try:
-            report = judge(file)
-        except (TypeError, ValueError) as error:
-            said = str(error) if isinstance(error, RunFileError) else f"{file}: {error}"
+    for file, report in zip(options.runs, judge_all(options.runs), strict=True):
+        if isinstance(report, Exception):
+            said = str(report) if isinstance(report, RunFileError) else f"{file}: {report}"
             status = unusable(said)
             verdicts.append({"ok": False, "blocks": [], "diagnosis": [], "error": said, "file": file})
             continue

@@ -1,31 +1,52 @@
-"""`judge`: one recorded run, whoever recorded it."""
+"""`judge`: recorded runs, whoever recorded them."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from reference.oracle.behaviour import Observation, fitting
-from reference.oracle.cases import SHAPES, Case
+from reference.oracle.cases import Case
 from reference.oracle.diagnosis import diagnose, locate
 from reference.oracle.examination import evidence
 from reference.oracle.files import read_run
 from reference.oracle.findings import beginning
+from reference.oracle.padding import MANY, SHAPES, numbers_of, shape_for
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged
-from reference.oracle.truth import shape_for, truths
+from reference.oracle.truth import Truth, truths
 from reference.run import INPUTS, OUTPUTS, Array, complete
 
+Source = Mapping[str, Array] | str | os.PathLike[str]
+
+MOST_TOGETHER = 2**25  # numbers in the blocks of runs that are judged together
 MOST_BYTES = 2**32  # of memory for the truth of one run
 ARRAYS = 120  # of (T, B, H), that autodiff holds at once: measured
 
 
-def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded run that can be judged."""
+
+    subject: str
+    case: Case
+    outputs: dict[str, Array]  # in whichever shape and dtype
+    seconds: float  # that it took to read
+
+    @property
+    def dtype(self) -> str:
+        """The precisions of its outputs."""
+        return "/".join(sorted({array.dtype.name for array in self.outputs.values()}))
+
+
+def judge(run: Source) -> Report:
     """Judge one recorded run: its inputs and any of its outputs, in one mapping or in files.
 
     Args:
@@ -38,8 +59,51 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
             `files.RunFileError` where a file is at fault. The message says which array, what it
             was and what was expected.
     """
+    (report,) = judge_all([run])
+    if isinstance(report, Exception):
+        raise report
+    return report
+
+
+def judge_all(runs: Sequence[Source]) -> Iterator[Report | TypeError | ValueError]:
+    """Judge many recorded runs, several together, which takes much less time than one by one.
+
+    They are read as they are judged, and no more of them are in memory than fit there. In the place
+    of the report on a run that is unusable comes the error that `judge` would raise.
+    """
+    for some in together(runs):
+        start = time.perf_counter()
+        usable = [one.case for one in some if isinstance(one, Recorded)]
+        known = iter(truths(usable, many=len(runs) >= MANY))
+        share = (time.perf_counter() - start) / max(len(usable), 1)
+        for one in some:
+            try:
+                yield verdict(one, next(known), share) if isinstance(one, Recorded) else one
+            except ValueError as error:
+                yield error
+
+
+def together(runs: Sequence[Source]) -> Iterator[list[Recorded | TypeError | ValueError]]:
+    """What is read of so many runs at a time as are judged together."""
+    some: list[Recorded | TypeError | ValueError] = []
+    numbers = 0
+    for run in runs:
+        try:
+            one = recorded(run)
+        except (TypeError, ValueError) as error:
+            some.append(error)
+            continue
+        numbers += numbers_of(shape_for(one.case.sizes))
+        if some and numbers > MOST_TOGETHER:
+            yield some
+            some, numbers = [], numbers_of(shape_for(one.case.sizes))
+        some.append(one)
+    yield some
+
+
+def recorded(run: Source) -> Recorded:
+    """Read a run; the errors are those of `judge`."""
     start = time.perf_counter()
-    subject = "run" if isinstance(run, Mapping) else str(run)
     arrays = run if isinstance(run, Mapping) else read_run(Path(run))
     if unknown := [name for name in arrays if name not in INPUTS | OUTPUTS]:
         raise TypeError(f"{unknown[0]} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
@@ -51,15 +115,22 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
     require_within_reason(case)
-    fit, problems = fitting(outputs, case.inputs)
+    return Recorded("run" if isinstance(run, Mapping) else str(run), case, outputs, time.perf_counter() - start)
+
+
+def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
+    """The report on a run of which the truth is known, after so many seconds."""
+    start = time.perf_counter()
+    case = run.case
+    fit, problems = fitting(run.outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
-    (truth,) = truths([case], lanes=32 if shape_for(case.sizes) in SHAPES else 1)
-    for name, array in outputs.items():
+    for name, array in run.outputs.items():
         if not truth.tells(array.dtype):
             raise ValueError(
                 f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
                 "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
             )
+    truth = truth.alone()
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
@@ -68,8 +139,8 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
     if MISMATCH in trial.kinds:
         texts = {MISMATCH: ", ".join(trial.wrong)} | texts
     return Report(
-        subject=subject,
-        dtype="/".join(sorted({array.dtype.name for array in outputs.values()})),
+        subject=run.subject,
+        dtype=run.dtype,
         blocks=blocks_of([trial]),
         failures=tuple(Failure(kind, text, 1, trial.which) for kind, text in texts.items()),
         explanations=explanations,
@@ -77,7 +148,7 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
         location=locate(known) if known and not explanations else "",
         trials=(trial,),
         kept=Kept(case.inputs, fit, truth),
-        seconds=time.perf_counter() - start,
+        seconds=run.seconds + seconds + time.perf_counter() - start,
     )
 
 
@@ -100,4 +171,10 @@ def require_within_reason(case: Case) -> None:
         found = f"the run has T={T} B={B} D={D} H={H}, for which autodiff needs about {needed / 2**30:.1f} GiB"
         raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: record fewer steps or rows")
     if shape_for(case.sizes) not in SHAPES:
-        print(f"Compiling the truth for T={T} B={B} D={D} H={H}; this takes some seconds.", file=sys.stderr)
+        announce(*shape_for(case.sizes))
+
+
+@cache
+def announce(T: int, B: int, D: int, H: int) -> None:
+    """Say, once, that a shape takes a while."""
+    print(f"Compiling the truth for up to T={T} B={B} D={D} H={H}; this takes some seconds.", file=sys.stderr)
