@@ -48,6 +48,7 @@ def judge_together(
 ) -> list[list[Finding]]:
     """The same for many runs, quicker: those of one batch together. Without `dtypes` an array has its own."""
     found: list[dict[str, Finding]] = [{} for _ in truths]
+    allowed = [truth.tolerance for truth in truths]
     together = defaultdict(list)
     for k, (truth, outputs) in enumerate(zip(truths, runs, strict=True)):
         for block, got in outputs.items():
@@ -62,7 +63,7 @@ def judge_together(
         worst, steps = by_step.max(axis=1).tolist(), by_step.argmax(axis=1).tolist()
         timed = block in BLOCKS and BLOCKS[block][0] == "T"
         for k, units, step in zip(numbers, worst, steps, strict=True):
-            found[k][block] = Finding(block, units, truths[k].tolerance, step if timed else None)
+            found[k][block] = Finding(block, units, allowed[k], step if timed else None)
     return [[by_block[block] for block in outputs] for by_block, outputs in zip(found, runs, strict=True)]
 
 

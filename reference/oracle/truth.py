@@ -131,13 +131,12 @@ class Batch:
 
     def units(self, name: str, lanes: Sequence[int], arrays: Sequence[Array], dtype: DType) -> Array:
         """The worst errors of arrays that were got for a block of these lanes, (·, T), or (·, 1) without steps."""
-        want = self.blocks[name][lanes]
-        error = -want
+        error = self.blocks[name][lanes]
         for own, got in zip(error, arrays, strict=True):
-            own[tuple(map(slice, got.shape))] += got
-        units = tolerance.units(error, self.scales[name][lanes], dtype)
-        steps = units.shape[1] if DIMS[name][0] == "T" else 1
-        return units.reshape(len(lanes), steps, -1).max(axis=2, initial=0)
+            own[tuple(map(slice, got.shape))] -= got
+        steps = error.shape[1] if DIMS[name][0] == "T" else 1
+        worst = np.abs(error, out=error).reshape(len(lanes), steps, -1).max(axis=2, initial=0)
+        return tolerance.units(worst, self.scales[name][lanes].reshape(len(lanes), steps), dtype)
 
     def truth(self, lane: int) -> Truth:
         """The truth of the run in this lane; in a batch with room for many it is not kept for its sake."""
