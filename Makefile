@@ -8,8 +8,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
+# What others are measured with, installed when it is first needed: plain `torch` from PyPI brings gigabytes for a GPU.
+TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
+PYTORCH := $(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
+CHEX := $(BIN)/python -c 'import chex' 2>/dev/null || $(PIP) install 'chex>=0.1.90'
 
-.PHONY: help verify test deep accuracy false-alarms naming bench lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms compare found naming vectors bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,14 +33,31 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 	@$(BIN)/python tests/accuracy $(ARGS)
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
-	@$(BIN)/python tests/policy $(ARGS)
+	@$(PYTORCH)
+	@$(BIN)/python -m tests.policy $(ARGS)
+
+compare: $(STAMP) ## count what this suite, gradient checks and ONNX's vectors catch; a quarter of an hour
+	@$(PYTORCH)
+	@$(CHEX)
+	@$(BIN)/python -m tests.comparison $(ARGS)
+
+found: $(STAMP) ## judge the known packages that are installed in .venv, and write what is found; minutes
+	@$(BIN)/lstm-oracle peers --found reference/oracle/packages/FOUND.md $(ARGS)
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)
+	@$(PYTORCH)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
 	@$(BIN)/python -m tests.naming $(ARGS)
+
+vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; minutes
+	@$(BIN)/python -m tests.vectors $(ARGS)
+
+gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium and chromedriver
+	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
+	@$(BIN)/python -m tests.gallery
 
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .

@@ -43,13 +43,13 @@ def complete(run: Mapping[str, Any]) -> dict[str, Array]:
     """All inputs of a run, checked; a missing bias, state or upstream gradient is zero.
 
     Raises:
-        TypeError: a name that no run has; an array that is not float32 or float64, or not of the
-            same dtype as `x`.
+        TypeError: a name that no run has; an array that is masked, or not float32 or float64, or not
+            of the same dtype as `x`.
         ValueError: a missing weight or input, or a shape that does not fit.
     """
     if unknown := sorted(set(run) - set(INPUTS)):
         raise TypeError(f"{unknown[0]} is not an input of a run; expected {', '.join(INPUTS)}")
-    given = {name: np.asarray(run[name]) for name in INPUTS if run.get(name) is not None}
+    given = {name: plain(name, run[name]) for name in INPUTS if run.get(name) is not None}
     if missing := [name for name in REQUIRED if name not in given]:
         raise ValueError(f"{', '.join(missing)} missing; a run needs {', '.join(REQUIRED)}")
     dtype = given["x"].dtype
@@ -62,6 +62,14 @@ def complete(run: Mapping[str, Any]) -> dict[str, Array]:
         name: given[name] if name in given else np.zeros([sizes[dim] for dim in dims], dtype)
         for name, dims in INPUTS.items()
     }
+
+
+def plain(name: str, value: Any) -> Array:
+    """An array without a mask, in this machine's byte order; TypeError where values are masked out."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; expected one without a mask: {name}.filled(value)")
+    array = np.asarray(value)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check(name: str, array: Array, dims: str, sizes: dict[str, int], dtype: np.dtype[Any]) -> None:

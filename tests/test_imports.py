@@ -103,9 +103,7 @@ def _cpu_time(arguments: Sequence[str]) -> float:
 def test_an_import_and_the_command_s_help_take_little() -> None:
     numpy = cpu_time("-c", "import numpy")
     assert cpu_time("-c", "import manual") < 1.6 * numpy  # 1.05 was measured, and 1.2 without .pyc files
-    assert (
-        cpu_time("-m", "reference.oracle.cli", "--help") < 1.6 * numpy
-    )  # 0.65 was measured
+    assert cpu_time("-m", "reference.oracle.cli", "--help") < 1.6 * numpy  # 0.65 was measured
 
 
 def test_the_public_names_are_there() -> None:

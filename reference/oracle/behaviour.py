@@ -9,13 +9,14 @@ import contextlib
 import io
 import random
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reference.oracle.laid_out import OWN, inputs_in, outputs_from, outputs_in
 from reference.run import OUTPUTS, Array, Run, sizes_of
 
 Adapter = Callable[..., Any]
@@ -29,6 +30,7 @@ MISBEHAVIOURS = {
     "return_type": "returns something else than a mapping from name to array",
     "unknown_name": "returns a name that no run has",
     "no_output": "returns no output",
+    "layout": "returns gradients that do not lie as the weights do",
     "shape": "returns an array of the wrong shape",
     "dtype": "returns an array of the wrong dtype",
     "not_finite": "returns NaN or infinity",
@@ -71,13 +73,14 @@ class Observation:
 class Observer:
     """Calls an adapter; remembers what it returned, to see whether a later call writes there."""
 
-    def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
+    def __init__(self, adapter: Adapter, layout: str = OWN) -> None:
+        self.adapter, self.layout = adapter, layout
         self.returned: list[tuple[str, Array, Array]] = []  # name, the array itself, a copy
 
     def __call__(self, inputs: Run) -> Observation:
         """Call the adapter with copies of the inputs."""
-        given = {name: array.copy() for name, array in inputs.items()}
+        handed = inputs_in(self.layout, inputs)
+        given = {name: array.copy() for name, array in handed.items()}
         randomness, printed = Randomness.moved_on(), io.StringIO()
         try:
             with contextlib.redirect_stdout(printed):
@@ -89,13 +92,18 @@ class Observer:
             return Observation(problems=(Problem("exits", f"calls sys.exit({code})"),))
         except BaseException as error:
             return Observation(problems=(Problem("raises", last_line(error)),))
-        problems = list(side_effects(inputs, given, randomness.changed(), printed.getvalue()))
+        problems = list(side_effects(handed, given, randomness.changed(), printed.getvalue()))
         if reused := [name for name, array, copy in self.returned if not same_bits(array, copy)]:
             problems.append(Problem("reuses_outputs", f"changes the {reused[0]} that it returned from the call before"))
-        arrays, wrong = arrays_of(result)
+        arrays, wrong = arrays_of(result, outputs_in(self.layout))
         aliased = [(k, n) for k, array in arrays.items() for n in given if shared(array, given[n])]
         problems += [Problem("views_inputs", f"{k} shares its memory with the input {n}") for k, n in aliased[:1]]
         self.returned = [(name, array, array.copy()) for name, array in arrays.items()]
+        try:
+            arrays = outputs_from(self.layout, arrays)
+        except (TypeError, ValueError) as error:
+            wrong.append(Problem("layout", str(error)))
+            arrays = {name: array for name, array in arrays.items() if name in OUTPUTS}
         outputs, misfits = fitting(arrays, inputs)
         return Observation(outputs, (*problems, *wrong, *misfits))
 
@@ -115,16 +123,16 @@ def prints(text: str) -> Problem:
     return Problem("prints", f"wrote {text[:60]!r}{'…' if len(text) > 60 else ''} during the call")
 
 
-def arrays_of(result: object) -> tuple[dict[str, Array], list[Problem]]:
-    """The arrays in what an adapter returned."""
+def arrays_of(result: object, names: Sequence[str]) -> tuple[dict[str, Array], list[Problem]]:
+    """The arrays of these names in what an adapter returned."""
     if not isinstance(result, Mapping):
         wanted = "expected a mapping from name to array"
         return {}, [Problem("return_type", f"returned {type(result).__name__}; {wanted}")]
     arrays: dict[str, Array] = {}
     problems = []
     for name, value in result.items():
-        if not isinstance(name, str) or name not in OUTPUTS:
-            problems.append(Problem("unknown_name", f"{str(name)[:40]!r} is no output; expected {', '.join(OUTPUTS)}"))
+        if not isinstance(name, str) or name not in names:
+            problems.append(Problem("unknown_name", f"{str(name)[:40]!r} is no output; expected {', '.join(names)}"))
             continue
         try:
             array = np.asarray(value) if hasattr(value, "__array__") else None
@@ -137,7 +145,7 @@ def arrays_of(result: object) -> tuple[dict[str, Array], list[Problem]]:
         else:
             arrays[name] = array
     if not result:
-        problems.append(Problem("no_output", f"returned an empty mapping; expected any of {', '.join(OUTPUTS)}"))
+        problems.append(Problem("no_output", f"returned an empty mapping; expected any of {', '.join(names)}"))
     return arrays, problems
 
 
@@ -202,6 +210,7 @@ def shared(one: Array, other: Array) -> bool:
 
 def last_line(error: BaseException) -> str:
     """The last line of an error's traceback, and where it was raised."""
-    said = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
+    noted = sum(note.count("\n") + 1 for note in getattr(error, "__notes__", []))  # which come after it
+    said = " ".join(traceback.format_exception_only(error)[-1 - noted].split())[:300]
     frames = traceback.extract_tb(error.__traceback__)
     return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else said

@@ -12,11 +12,10 @@ import contextlib
 from abc import ABC, abstractmethod
 
 from reference.oracle.behaviour import Adapter, Observation, Observer, Randomness
+from reference.oracle.laid_out import OWN
+from reference.oracle.packages import PACKAGES
 from reference.oracle.worker import TargetError
 from reference.run import Run
-
-# Known packages by name: what `lstm-oracle check NAME` calls, as pkg.module:adapter.
-PACKAGES: dict[str, str] = {}
 
 
 class Candidate(ABC):
@@ -24,8 +23,8 @@ class Candidate(ABC):
 
     deaths = 0  # how often it had to be started again
 
-    def __init__(self, name: str, target: str | None) -> None:
-        self.name, self.target = name, target
+    def __init__(self, name: str, target: str | None, layout: str = OWN) -> None:
+        self.name, self.target, self.layout = name, target, layout
 
     @abstractmethod
     def __call__(self, inputs: Run) -> Observation:
@@ -45,11 +44,14 @@ class Candidate(ABC):
         self.close()
 
 
-def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = False) -> Candidate:
-    """The candidate for a callable, or for the name of one: `pkg.module:adapter`, `exec:./program arguments`.
+def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = False, layout: str = OWN) -> Candidate:
+    """The candidate for a callable, or for the name of one.
+
+    A name is `pkg.module:adapter`, `exec:./program arguments`, or a known package's: `torch`, `flax`, ….
 
     Args:
         isolate: whether a callable, too, is called in a child process, which imports it by its name.
+        layout: how its weights and their gradients lie, a name in `laid_out.NAMES`.
 
     Raises:
         TypeError: neither a callable nor a name.
@@ -61,15 +63,22 @@ def candidate(adapter: Adapter | str, *, timeout: float = 60.0, isolate: bool = 
         if not callable(adapter):
             raise TypeError(f"adapter is a {type(adapter).__name__}; expected a callable or a name of one")
         if not isolate:
-            return InProcess(adapter)
+            return InProcess(adapter, layout)
         adapter = importable_name(adapter)
     if adapter.startswith("exec:"):
+        if layout != OWN:
+            raise TargetError(f"the layout is {layout!r}; expected {OWN!r}: a program gets the run's own arrays")
         return Program(adapter, timeout)
-    target = PACKAGES.get(adapter, adapter)
-    if not all(target.partition(":")):
-        known = "".join(f", {name}" for name in PACKAGES)
-        raise TargetError(f"{adapter!r} is no target; expected pkg.module:adapter or exec:./program{known}")
-    return Isolated(adapter, target, timeout)
+    if package := PACKAGES.get(adapter):
+        if package.missing:
+            raise TargetError(f"{adapter} is not installed: pip install {package.missing}")
+        if layout != OWN:
+            raise TargetError(f"the layout is {layout!r}; expected {OWN!r}: the adapter of {adapter} knows its own")
+        return Isolated(adapter, package.target, timeout, layout)
+    if not all(adapter.partition(":")):
+        known = f"pkg.module:adapter or exec:./program, or one of {', '.join(PACKAGES)}"
+        raise TargetError(f"{adapter!r} is no target; expected {known}")
+    return Isolated(adapter, adapter, timeout, layout)
 
 
 def importable_name(adapter: Adapter) -> str:
@@ -83,12 +92,12 @@ def importable_name(adapter: Adapter) -> str:
 class InProcess(Candidate):
     """A callable, called here."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, layout: str) -> None:
         target: str | None = None
         with contextlib.suppress(TargetError):
             target = importable_name(adapter)
-        super().__init__(target or str(getattr(adapter, "__qualname__", type(adapter).__name__)), target)
-        self.observer, self.randomness = Observer(adapter), Randomness()
+        super().__init__(target or str(getattr(adapter, "__qualname__", type(adapter).__name__)), target, layout)
+        self.observer, self.randomness = Observer(adapter, layout), Randomness()
 
     def __call__(self, inputs: Run) -> Observation:
         return self.observer(inputs)

@@ -6,8 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reference.oracle.arguments import parser
+
+if TYPE_CHECKING:
+    from reference.oracle.report import Report
 
 NEEDED = ("jax", "rich", "hypothesis")  # beyond NumPy; imported where they are used, since that takes seconds
 
@@ -15,84 +21,14 @@ NEEDED = ("jax", "rich", "hypothesis")  # beyond NumPy; imported where they are 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Exit status: 0 verified, 1 a mismatch, 2 the request is unusable."""
     options = parser().parse_args(arguments)
-    if missing := [module for module in NEEDED if not find_spec(module)]:
+    needed = [*NEEDED, "jinja2"] if getattr(options, "html", None) else NEEDED
+    if missing := [module for module in needed if not find_spec(module)]:
         print(f"lstm-oracle: {missing[0]} is not installed: pip install 'lstm-oracle[oracle]'", file=sys.stderr)
         return 2
     try:
-        status: int = options.command(options)
+        return COMMANDS[options.command](options)
     except MemoryError as error:
         return unusable(f"not enough memory: {error}")
-    return status
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(prog="lstm-oracle", description="Tells whether an LSTM is right.")
-    top.add_argument("--version", action="version", version=f"lstm-oracle {version('lstm-oracle')}")
-    commands = top.add_subparsers(required=True, metavar="command")
-
-    verify = commands.add_parser(
-        "verify",
-        help="hold the hand derivation against every truth",
-        description="Draws runs of an LSTM over all shapes and regimes and judges every edge and every gradient "
-        "of both hand-written twins against autodiff, and other people's LSTMs on the same runs. "
-        "Exit status: 0 verified, 1 a mismatch, 2 the request is unusable.",
-    )
-    verify.add_argument("--runs", type=at_least(1), default=600, metavar="N", help="how many runs (default: 600)")
-    verify.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
-    verify.add_argument("--run", type=at_least(0), metavar="K", help="judge run number K alone")
-    verify.add_argument(
-        "--dtype",
-        choices=("float64", "float32", "both"),
-        default="both",
-        help="precision of the runs (default: both, in turn)",
-    )
-    verify.add_argument("--json", action="store_true", help="print the findings as JSON")
-    verify.set_defaults(command=run_verify)
-
-    check = commands.add_parser(
-        "check",
-        help="judge an LSTM on drawn runs",
-        description="Draws runs over all shapes and regimes, has the LSTM compute them in a process of its own, and "
-        "judges every output it returns against autodiff. A failure is reduced to the smallest run that shows it. "
-        "Exit status: 0 right, 1 wrong or misbehaving, 2 the request is unusable.",
-    )
-    check.add_argument(
-        "target",
-        metavar="TARGET",
-        help="pkg.module:adapter, a callable that takes a run's inputs by keyword and returns a mapping of outputs; "
-        "or 'exec:./program arguments', which is given two folders: one with an .npy per input, an empty one for its "
-        "outputs",
-    )
-    check.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64", help="precision (default: float64)"
-    )
-    check.add_argument(
-        "--runs", "--max-examples", type=at_least(1), default=100, metavar="N", help="how many runs (default: 100)"
-    )
-    check.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
-    check.add_argument("--run", type=at_least(0), metavar="K", help="judge run number K alone")
-    check.add_argument("--sizes", type=sizes, metavar="T,B,D,H", help="with --run: in these sizes")
-    check.add_argument("--regime", metavar="R", help="with --run: in this regime")
-    check.add_argument(
-        "--timeout", type=seconds, default=60.0, metavar="S", help="seconds that one run may take (default: 60)"
-    )
-    check.add_argument(
-        "--save", metavar="FILE", help="save the failing run as .npz, or as a .py that shows it by itself"
-    )
-    check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    check.set_defaults(command=run_check)
-
-    judge = commands.add_parser(
-        "judge",
-        help="judge recorded runs",
-        description="Judges runs that any program recorded: inputs and any of the outputs, in one .npz file or in a "
-        "folder with one .npy per array. Exit status: 0 right, 1 wrong, 2 a file is unusable.",
-    )
-    judge.add_argument("runs", nargs="+", metavar="RUN", help="an .npz file, or a folder of .npy files")
-    judge.add_argument("--json", action="store_true", help="print the findings as JSON; of several files, a list")
-    judge.set_defaults(command=run_judge)
-    return top
 
 
 def run_verify(options: argparse.Namespace) -> int:
@@ -100,12 +36,13 @@ def run_verify(options: argparse.Namespace) -> int:
     import numpy as np
 
     from reference.oracle import verify_report as report
+    from reference.oracle.terminal import progress
     from reference.oracle.verify import verify
 
     names = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
     dtypes = [np.dtype(name) for name in names]
     numbers = range(options.runs) if options.run is None else [options.run]
-    with report.progress(len(numbers)) as advance:
+    with progress(len(numbers)) as advance:
         verdict = verify(options.seed, numbers, dtypes, advance)
     if options.json:
         print(json.dumps(report.to_json(verdict), indent=2, ensure_ascii=False))
@@ -116,11 +53,9 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`lstm-oracle check`."""
-    from pathlib import Path
-
     from reference.oracle import saving
     from reference.oracle.checking import EMPTY, check
-    from reference.oracle.verify_report import progress
+    from reference.oracle.terminal import progress, show
 
     save = options.save and Path(options.save)
     if save and save.suffix not in saving.SUFFIXES:
@@ -138,11 +73,15 @@ def run_check(options: argparse.Namespace) -> int:
                 sizes=options.sizes,
                 regime=options.regime,
                 timeout=options.timeout,
+                layout=options.layout,
                 progress=advance,
             )
     except ValueError as error:
         return unusable(str(error))
-    print(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if options.json else report)
+    if options.json:
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show(report)
     if save:
         try:
             saving.save(save, report)
@@ -151,28 +90,112 @@ def run_check(options: argparse.Namespace) -> int:
             return unusable(f"--save {save}: {error.strerror}")
         except ValueError as error:
             print(f"lstm-oracle: --save: {error}", file=sys.stderr)
-    return 0 if report.ok else 1
+    return max(0 if report.ok else 1, write_views(options, [report]))
+
+
+def run_peers(options: argparse.Namespace) -> int:
+    """`lstm-oracle peers`."""
+    from reference.oracle import found, peers
+    from reference.oracle.checking import EMPTY
+    from reference.oracle.terminal import progress
+
+    names = peers.installed()
+    dtypes = ("float64", "float32") if options.dtype == "both" else (options.dtype,)
+    with progress(len(names) * len(dtypes) * (options.runs + len(EMPTY))) as advance:
+        judged = peers.judge_all(names, dtypes, options.runs, options.seed, advance)
+    if options.json:
+        print(json.dumps(peers.to_json(judged, options.seed), indent=2, ensure_ascii=False))
+    else:
+        peers.show(judged, options.seed)
+    if options.found:
+        try:
+            Path(options.found).write_text(found.markdown(judged, options.seed), encoding="utf-8")
+        except OSError as error:
+            return unusable(f"--found {options.found}: {error.strerror}")
+    return peers.status(judged)
 
 
 def run_judge(options: argparse.Namespace) -> int:
     """`lstm-oracle judge`."""
     from reference.oracle.files import RunFileError
     from reference.oracle.judging import judge_all
+    from reference.oracle.report import unread
+    from reference.oracle.terminal import show
 
-    verdicts, status = [], 0
+    verdicts, reports, status = [], [], 0
+    viewed = options.html is not None or options.badge is not None  # else no report is kept: there may be many
     for file, report in zip(options.runs, judge_all(options.runs), strict=True):
         if isinstance(report, Exception):
             said = str(report) if isinstance(report, RunFileError) else f"{file}: {report}"
             status = unusable(said)
             verdicts.append({"ok": False, "blocks": [], "diagnosis": [], "error": said, "file": file})
+            reports += [unread(file, said)] * viewed
             continue
         status = max(status, 0 if report.ok else 1)
         verdicts.append(report.to_json() | {"file": file})
+        reports += [report] * viewed
         if not options.json:
-            print(report, end="\n\n" if file is not options.runs[-1] else "\n")
+            show(report, end="\n\n" if file is not options.runs[-1] else "\n")
     if options.json:
         print(json.dumps(verdicts if len(verdicts) > 1 else verdicts[0], indent=2, ensure_ascii=False))
+    return max(status, write_views(options, reports))
+
+
+def run_layout(options: argparse.Namespace) -> int:
+    """`lstm-oracle layout`."""
+    from reference.oracle.discovery import discover
+    from reference.oracle.files import RunFileError
+
+    try:
+        found = discover(options.run)
+    except (TypeError, ValueError) as error:
+        return unusable(str(error) if isinstance(error, RunFileError) else f"{options.run}: {error}")
+    print(json.dumps(found.to_json(), indent=2, ensure_ascii=False) if options.json else found)
+    return 0 if found.ok else 1
+
+
+def run_vectors(options: argparse.Namespace) -> int:
+    """`lstm-oracle vectors`."""
+    if not find_spec("flint"):
+        return unusable("flint is not installed: pip install 'lstm-oracle[oracle]'")
+    from reference.oracle.files import RunFileError
+    from reference.oracle.vectors import DTYPES
+    from reference.oracle.vectors.files import write
+
+    dtypes = [dtype for dtype in DTYPES if options.dtype in (dtype.name, "both")]
+    try:
+        files = write(Path(options.folder), dtypes)
+    except RunFileError as error:
+        return unusable(str(error))
+    except OSError as error:
+        return unusable(f"{options.folder}: {error.strerror}")
+    names = [str(file) for file in files]
+    print(json.dumps({"ok": True, "files": names}, indent=2) if options.json else "\n".join(names))
+    return 0
+
+
+def write_views(options: argparse.Namespace, reports: Sequence[Report]) -> int:
+    """Write the page and the badge, if they are asked for; the status of that."""
+    status = 0
+    if options.html is not None:
+        from reference.oracle.page import page
+
+        status = write("--html", options.html, page(reports))
+    if options.badge is not None:
+        from reference.oracle.badge import badge
+
+        status = max(status, write("--badge", options.badge, json.dumps(badge(reports)) + "\n"))
     return status
+
+
+def write(option: str, file: str, text: str) -> int:
+    """Write what an option asks for; the status of that."""
+    try:
+        Path(file).write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        return unusable(f"{option} {file}: {error.strerror}")
+    print(f"Saved {file}", file=sys.stderr)
+    return 0
 
 
 def unusable(why: str) -> int:
@@ -181,33 +204,14 @@ def unusable(why: str) -> int:
     return 2
 
 
-class at_least:  # reads as a type in add_argument, and names itself in its errors
-    """A whole number from `least` on."""
-
-    def __init__(self, least: int) -> None:
-        self.least = least
-        self.__name__ = f"whole number from {least} on"
-
-    def __call__(self, text: str) -> int:
-        """The number, or a ValueError, which argparse turns into an error that names the option."""
-        number = int(text)
-        if number < self.least:
-            raise ValueError
-        return number
-
-
-def seconds(text: str) -> float:
-    """A time of more than nothing."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError
-    return number
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """T,B,D,H."""
-    T, B, D, H = (at_least(0)(size) for size in text.split(","))
-    return T, B, D, at_least(1)(str(H))
+COMMANDS = {
+    "verify": run_verify,
+    "check": run_check,
+    "peers": run_peers,
+    "judge": run_judge,
+    "layout": run_layout,
+    "vectors": run_vectors,
+}
 
 
 if __name__ == "__main__":

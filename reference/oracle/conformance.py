@@ -24,7 +24,7 @@ from reference.run import OUTPUTS
 # The tests of behaviour by name, each with the kinds of failure that it holds.
 BEHAVIOUR = {
     "returns": ("raises", "exits", "crashes", "hangs"),
-    "outputs": ("return_type", "unknown_name", "no_output", "varying"),
+    "outputs": ("return_type", "unknown_name", "no_output", "layout", "varying"),
     "shapes": ("shape",),
     "dtypes": ("dtype",),
     "finite": ("not_finite",),

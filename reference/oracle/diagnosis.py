@@ -3,7 +3,8 @@
 Catalogued mistakes are tried on one small run, alone and combined, forward first: what explains h
 and C narrows what can explain the gradients. A block depends on few of the mistakes of a program, so
 a mistake that alone explains some cells stays, and only what touches the others is tried beside it.
-What explains that run must explain all the others. Only then is it named.
+What explains that run must explain all the others. Only then is it named. Programs that were seen to
+hold three mistakes or more are tried as they were seen, before.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit
+from reference.oracle.bugs import CATALOGUE, PROGRAMS, AsNamed, Bug, Derived, Unit
 from reference.oracle.fit import Evidence, Fit, Program, fits_shapes, is_finite
 from reference.oracle.locate import locate
 from reference.oracle.rounding import rounded_parts, slight
@@ -68,8 +69,30 @@ def diagnose_numbers(evidence: Sequence[Evidence], seconds: float) -> list[tuple
         precision = [bug for bug in CATALOGUE.values() if bug.kind == "precision"]
         if named := searched(wrong, fits, precision, deadline) or rounded_parts(evidence):
             return named
+    if known := remembered(fits):
+        return known
     in_64 = all(fit.evidence.dtype == np.float64 for fit in fits)
     return searched(wrong, fits, [b for b in CATALOGUE.values() if in_64 or "float32" not in b.id], deadline)
+
+
+def remembered(fits: Sequence[Fit]) -> list[tuple[Bug, ...]]:
+    """Three or more of the mistakes of a program that was seen before, if they explain the runs, and all are needed."""
+    for program in parts_of_programs():
+        near = fits[0].right(program)  # which is soon told
+        if near is None or not near.all() or not all(fit.explained(program) for fit in fits):
+            continue
+        if telling(fits, program) and without_idle(program, fits) == program:
+            return [program.bugs]
+    return []
+
+
+def parts_of_programs() -> Iterator[Program]:
+    """The programs that were seen, and what is left of each without some of its mistakes, smallest first."""
+    for ids in PROGRAMS.values():
+        for count in range(3, len(ids) + 1):
+            for some in combinations(ids, count):
+                part = Program().with_(*(CATALOGUE[id] for id in some))
+                yield from (Program(part.bugs, base) for base in bases(part))
 
 
 def searched(wrong: Sequence[Fit], fits: Sequence[Fit], bugs: Sequence[Bug], deadline: float) -> list[tuple[Bug, ...]]:

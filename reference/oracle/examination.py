@@ -14,6 +14,7 @@ from reference.oracle.candidate import Candidate
 from reference.oracle.cases import Case, Regime, draw_case
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import beginning
+from reference.oracle.laid_out import OWN
 from reference.oracle.padding import MANY
 from reference.oracle.report import Failure, Kept, Named, Report, blocks_of
 from reference.oracle.shrinking import smallest
@@ -28,6 +29,7 @@ HANGS, DEATHS = 3, 12  # after so many it is not called again
 FRESH = 15  # cases judged on one that keeps state, each after a fresh start
 SEARCH = 80, 10.0  # attempts and seconds for the smallest failing run of the first kind
 QUICK = 30, 3.0  # and of others
+Rank = tuple[bool, bool, bool, tuple[float, ...]]  # how little a run shows
 STARTS_AFRESH = " as pkg.module:adapter to have it started afresh for every run"
 
 
@@ -43,6 +45,7 @@ class Examination:
         self.shown: dict[str, tuple[Which, Case]] = {}  # the smallest case that shows each kind
         self.wrong: dict[Regime, tuple[Which, Evidence]] = {}
         self.right: dict[Regime, tuple[Which, Evidence]] = {}
+        self.pictured: tuple[Rank, Kept] | None = None
         self.notes: list[str] = []
 
     def call(self, inputs: Run) -> Observation:
@@ -78,6 +81,7 @@ class Examination:
         return Report(
             subject=self.subject.name,
             target=self.subject.target,
+            layout=self.subject.layout,
             dtype=self.dtype.name,
             seed=self.seed,
             blocks=blocks_of(self.trials),
@@ -88,6 +92,7 @@ class Examination:
             trials=tuple(self.trials),
             notes=tuple(self.notes),
             kept=kept,
+            pictured=self.pictured and self.pictured[1],
             seconds=time.perf_counter() - start,
         )
 
@@ -118,18 +123,25 @@ class Examination:
                 if kind not in self.shown or trial.which.size < self.shown[kind][0].size:
                     self.shown[kind] = trial.which, case
             self.keep(case, truth, seen, trial)
+            self.picture(case, truth, seen, trial)
 
     def keep(self, case: Case, truth: Truth, seen: Observation, trial: Trial) -> None:
         """Keep the smallest telling run of every regime: several steps, and sizes that can be told apart."""
-
-        def dull(which: Which) -> tuple[bool, tuple[bool, int, int]]:
-            return which.sizes[0] < 3 or len(set(which.sizes)) < 4, which.size
-
         outputs = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
         if outputs and 0 not in case.sizes:  # an empty run explains nothing
             kept = self.wrong if MISMATCH in trial.kinds else self.right
             if case.regime not in kept or dull(trial.which) < dull(kept[case.regime][0]):
                 kept[case.regime] = trial.which, evidence(case, truth.alone(), outputs)
+
+    def picture(self, case: Case, truth: Truth, seen: Observation, trial: Trial) -> None:
+        """Keep the run that is best to look at: the smallest telling one that is wrong, else the worst of all."""
+        if not seen.outputs or 0 in case.sizes:
+            return
+        worst = max((finding.ratio for finding in trial.findings), default=0.0)
+        few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
+        rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
+        if self.pictured is None or rank < self.pictured[0]:
+            self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth.alone(), self.repeat(case))
 
     def relate(self, cases: Sequence[Case]) -> None:
         """Compute some cases in pieces, as well."""
@@ -214,7 +226,7 @@ class Examination:
         _, case = self.shown[kind]
         (truth,) = truths([case])
         seen = Observation() if self.given_up or kind == "hangs" else self.call(case.inputs)
-        kept = Kept(case.inputs, seen.outputs, truth)
+        kept = Kept(Which.of(case), case.inputs, seen.outputs, truth, self.repeat(case))
         if MISMATCH not in self.shown:
             return "", (), "", kept
         finite = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
@@ -234,6 +246,7 @@ class Examination:
         if self.subject.target is None:
             changed = f", sizes={case.sizes}" * (case.sizes != own.sizes)
             changed += f", regime={case.regime!r}" * (case.regime != own.regime)
+            changed += f", layout={self.subject.layout!r}" * (self.subject.layout != OWN)
             return f"check(adapter, run={case.number}, seed={self.seed}, dtype={case.dtype.name!r}{changed})"
         words = ["lstm-oracle", "check", self.subject.target, "--run", str(case.number), "--seed", str(self.seed)]
         words += ["--dtype", case.dtype.name]
@@ -241,7 +254,14 @@ class Examination:
             words += ["--sizes", ",".join(map(str, case.sizes))]
         if case.regime != own.regime:
             words += ["--regime", case.regime]
+        if self.subject.layout != OWN:
+            words += ["--layout", self.subject.layout]
         return shlex.join(words)
+
+
+def dull(which: Which) -> tuple[bool, tuple[bool, int, int]]:
+    """How little a run shows, to be compared: one of few steps, or of sizes that cannot be told apart."""
+    return which.sizes[0] < 3 or len(set(which.sizes)) < 4, which.size
 
 
 def evidence(case: Case, truth: Truth, outputs: Run) -> Evidence:

@@ -17,11 +17,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from reference.run import INPUTS, OUTPUTS, Array
+from reference.run import INPUTS, OUTPUTS, Array, plain
 
 MOST_BYTES = 2**30  # of one run, unpacked
 MOST_MEMBERS = len(INPUTS) + len(OUTPUTS)
 FLOATS = ("float32", "float64")
+ZIP = b"PK\x03\x04"  # the first bytes of an .npz file; its directory is at the end
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -29,22 +30,29 @@ class RunFileError(ValueError):
     """A file that cannot be read as a run; the message is one line that says why."""
 
 
-def read_run(path: Path) -> dict[str, Array]:
+def read_run(path: Path, others: bool = False) -> dict[str, Array]:
     """The arrays of a recorded run, in this machine's byte order.
+
+    Args:
+        others: whether there may be arrays of other names.
 
     Raises:
         RunFileError: the path, a name, a dtype, a size or the file itself is not that of a run.
     """
     try:
         if path.is_dir():
-            return dict(_from_folder(path))
+            return dict(_from_folder(path, others))
         require_regular(path)
         if zipfile.is_zipfile(path):
-            return dict(_from_zip(path))
+            return dict(_from_zip(path, others))
+        with open(path, "rb") as file:
+            cut_short = file.read(len(ZIP)) == ZIP
     except RunFileError as error:
         raise RunFileError(f"{path}: {error}") from None
     except Exception as error:  # a hostile archive finds errors of any kind in the unpackers
         raise RunFileError(f"{path}: not readable as a run: {one_line(error)}") from None
+    if cut_short:
+        raise RunFileError(f"{path}: an .npz file whose end is missing: it was cut short")
     raise RunFileError(f"{path}: neither an .npz file nor a folder of .npy files")
 
 
@@ -85,14 +93,14 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def write_run(path: Path, run: Mapping[str, Array]) -> None:
     """Write a run as an `.npz` file, where the path ends so, else as a new or empty folder of `.npy` files."""
     if path.suffix == ".npz":
-        arrays: dict[str, Any] = dict(run)
+        arrays: dict[str, Any] = {name: plain(name, array) for name, array in run.items()}
         np.savez(path, **arrays)
         return
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         raise RunFileError(f"{path}: the folder is not empty")
-    for name, array in run.items():
-        np.save(path / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)  # in C order: simpler to read
+    for name, array in run.items():  # in C order: simpler to read
+        np.save(path / f"{name}.npy", np.ascontiguousarray(plain(name, array)), allow_pickle=False)
 
 
 def require_regular(path: Path) -> int:
@@ -118,32 +126,32 @@ def one_line(error: BaseException) -> str:
     return " ".join((str(error) or type(error).__name__).split())[:200]
 
 
-def _from_folder(path: Path) -> Iterator[tuple[str, Array]]:
+def _from_folder(path: Path, others: bool) -> Iterator[tuple[str, Array]]:
     files = sorted(path.glob("*.npy"))
     if not files:
         raise RunFileError("no .npy files in this folder")
-    _require_names([file.name for file in files])
+    _require_names([file.name for file in files], others)
     sizes = {file: _named(file.name, require_regular, file) for file in files}
     require_within(sum(sizes.values()))
     for file, size in sizes.items():
         yield file.stem, _named(file.name, read_array, partial(open, file, "rb"), size)
 
 
-def _from_zip(path: Path) -> Iterator[tuple[str, Array]]:
+def _from_zip(path: Path, others: bool) -> Iterator[tuple[str, Array]]:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        _require_names([member.filename for member in members])
+        _require_names([member.filename for member in members], others)
         require_within(sum(member.file_size for member in members))
         for member in members:
             name = member.filename.removesuffix(".npy")
             yield name, _named(member.filename, read_array, partial(archive.open, member), member.file_size)
 
 
-def _require_names(names: list[str]) -> None:
+def _require_names(names: list[str], others: bool) -> None:
     if len(names) > MOST_MEMBERS:
         raise RunFileError(f"{len(names)} arrays; a run has at most {MOST_MEMBERS}")
     for name in names:
-        if name.removesuffix(".npy") not in INPUTS | OUTPUTS or not name.endswith(".npy"):
+        if not name.endswith(".npy") or not (others or name.removesuffix(".npy") in INPUTS | OUTPUTS):
             raise RunFileError(f"{name[:40]!r} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
         if names.count(name) > 1:
             raise RunFileError(f"{name} is there twice")

@@ -39,7 +39,7 @@ def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Find
     """One finding for each block of the outputs, in units of `dtype`'s rounding."""
     return [
         Finding(block, float(np.max(by_step, initial=0)), truth.tolerance, int(np.argmax(by_step)) if timed else None)
-        for block, by_step, timed in _errors(truth, outputs, dtype)
+        for block, by_step, timed in errors(truth, outputs, dtype)
     ]
 
 
@@ -75,7 +75,7 @@ def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place
     """
     wrong = [
         (block, int(step) if timed else None)
-        for block, by_step, timed in _errors(truth, outputs, dtype)
+        for block, by_step, timed in errors(truth, outputs, dtype)
         for step in np.flatnonzero(by_step > truth.tolerance)
     ]
     order = [*VALUES, "C_T", *DELTAS, *GRADIENTS]
@@ -97,14 +97,14 @@ def beginning(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> str:
     return f"{block}, from step {step} {'on' if block in VALUES else 'backwards'}"
 
 
-def _errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tuple[str, Array, bool]]:
+def errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tuple[str, Array, bool]]:
     """Each block with its worst error at every step, and whether it has steps."""
-    errors = []
+    found = []
     for block, got in outputs.items():
         timed = block in BLOCKS and BLOCKS[block][0] == "T" and len(got) > 0
         if got.shape != truth.blocks[block].shape or got.dtype != dtype:
-            errors.append((block, np.array([np.inf]), False))
+            found.append((block, np.array([np.inf]), False))
             continue
         units = truth.units(block, got, dtype)
-        errors.append((block, units.max(axis=(1, 2), initial=0) if timed else units.max(initial=0)[None], timed))
-    return errors
+        found.append((block, units.max(axis=(1, 2), initial=0) if timed else units.max(initial=0)[None], timed))
+    return found

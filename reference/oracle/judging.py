@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from reference.oracle.behaviour import Observation, fitting
-from reference.oracle.cases import Case
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.diagnosis import diagnose, locate
 from reference.oracle.examination import evidence
-from reference.oracle.files import read_run
+from reference.oracle.files import RunFileError, read_run
 from reference.oracle.findings import beginning
 from reference.oracle.padding import MANY, SHAPES, numbers_of, shape_for
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged
 from reference.oracle.truth import Truth, truths
-from reference.run import INPUTS, OUTPUTS, Array, complete
+from reference.run import INPUTS, OUTPUTS, Array, complete, plain
 
 Source = Mapping[str, Array] | str | os.PathLike[str]
 
@@ -35,7 +36,7 @@ ARRAYS = 120  # of (T, B, H), that autodiff holds at once: measured
 class Recorded:
     """A recorded run that can be judged."""
 
-    subject: str
+    file: str | None
     case: Case
     outputs: dict[str, Array]  # in whichever shape and dtype
     seconds: float  # that it took to read
@@ -104,57 +105,62 @@ def together(runs: Sequence[Source]) -> Iterator[list[Recorded | TypeError | Val
 def recorded(run: Source) -> Recorded:
     """Read a run; the errors are those of `judge`."""
     start = time.perf_counter()
-    arrays = run if isinstance(run, Mapping) else read_run(Path(run))
+    arrays = run if isinstance(run, Mapping) else read_run(path_of(run))
     if unknown := [name for name in arrays if name not in INPUTS | OUTPUTS]:
         raise TypeError(f"{unknown[0]} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
     case = Case(0, "recorded", complete({name: exact(name, arrays[name]) for name in INPUTS if name in arrays}))
-    outputs = {name: np.asarray(arrays[name]) for name in OUTPUTS if name in arrays}
+    outputs = {name: plain(name, arrays[name]) for name in OUTPUTS if name in arrays}
     if not outputs:
         raise ValueError(f"the run has no outputs; expected any of {', '.join(OUTPUTS)}")
     for name, array in outputs.items():
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
-    require_within_reason(case)
-    return Recorded("run" if isinstance(run, Mapping) else str(run), case, outputs, time.perf_counter() - start)
+    require_within_reason(case.sizes)
+    if shape_for(case.sizes) not in SHAPES:
+        announce(*shape_for(case.sizes))
+    file = None if isinstance(run, Mapping) else str(run)
+    return Recorded(file, case, outputs, time.perf_counter() - start)
 
 
 def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
     """The report on a run of which the truth is known, after so many seconds."""
     start = time.perf_counter()
     case = run.case
+    require_telling(truth, run.outputs)
+    truth = truth.alone()
     fit, problems = fitting(run.outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
-    for name, array in run.outputs.items():
-        if not truth.tells(array.dtype):
-            raise ValueError(
-                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
-                "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
-            )
-    truth = truth.alone()
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
     explanations = tuple(tuple(bugs) for bugs in diagnose(known)) if known else ()
+    kept = Kept(trial.which, case.inputs, fit, truth, repeat(run.file) if run.file else "")
     texts = {problem.kind: problem.text for problem in reversed(problems)}
     if MISMATCH in trial.kinds:
         texts = {MISMATCH: ", ".join(trial.wrong)} | texts
     return Report(
-        subject=run.subject,
+        subject=run.file or "run",
         dtype=run.dtype,
         blocks=blocks_of([trial]),
-        failures=tuple(Failure(kind, text, 1, trial.which) for kind, text in texts.items()),
+        failures=tuple(Failure(kind, text, 1, trial.which, kept.repeat) for kind, text in texts.items()),
         explanations=explanations,
         beginning=beginning(truth, known[0].outputs, known[0].dtype) if known else "",
         location=locate(known) if known and not explanations else "",
         trials=(trial,),
-        kept=Kept(case.inputs, fit, truth),
+        kept=kept,
+        pictured=kept,
         seconds=run.seconds + seconds + time.perf_counter() - start,
     )
 
 
+def repeat(file: str) -> str:
+    """The command that judges a file again."""
+    return shlex.join(["lstm-oracle", "judge", file])
+
+
 def exact(name: str, value: Array) -> Array:
     """An input in float64, which holds every float32 exactly."""
-    array = np.asarray(value)
+    array = plain(name, value)
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
     if not np.isfinite(array).all():
@@ -163,15 +169,33 @@ def exact(name: str, value: Array) -> Array:
     return array.astype(np.float64)
 
 
-def require_within_reason(case: Case) -> None:
-    """Refuse a run whose truth does not fit into memory; say so where it takes a while."""
-    T, B, D, H = case.sizes
+def require_telling(truth: Truth, outputs: Mapping[str, Array]) -> None:
+    """Refuse outputs of a run on which rounding alone may change everything."""
+    for name, array in outputs.items():
+        if not truth.tells(array.dtype):
+            raise ValueError(
+                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
+                "end of the range); expected one that tells right from wrong: fewer steps, smaller weights or gradients"
+            )
+
+
+def path_of(run: str | os.PathLike[str]) -> Path:
+    """The path to a file or folder; an empty one is not taken for the current folder."""
+    if not isinstance(run, str | os.PathLike):
+        kinds = "a mapping from name to array, an .npz file or a folder of .npy files"
+        raise TypeError(f"run is of type {type(run).__name__}; expected {kinds}")
+    if not os.fspath(run):
+        raise RunFileError("the path is empty; expected an .npz file or a folder of .npy files")
+    return Path(run)
+
+
+def require_within_reason(sizes: Sizes) -> None:
+    """Refuse a run whose truth does not fit into memory."""
+    T, B, D, H = sizes
     needed = 8 * (ARRAYS * T * B * max(D, H) + 40 * H * (H + D))
     if needed > MOST_BYTES:
         found = f"the run has T={T} B={B} D={D} H={H}, for which autodiff needs about {needed / 2**30:.1f} GiB"
-        raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: record fewer steps or rows")
-    if shape_for(case.sizes) not in SHAPES:
-        announce(*shape_for(case.sizes))
+        raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: take fewer steps or rows")
 
 
 @cache

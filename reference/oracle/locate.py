@@ -23,6 +23,7 @@ STEPS: dict[str, Callable[[int, int], bool]] = {  # of t and T
     " at every step but the last": lambda t, T: t < T - 1,
     " at every step but the first": lambda t, T: t > 0,
 }
+SMALL = 1e-6  # an error that is told by its size
 EDGES = (3, 5, 6, 7, 8, 9, 10, 11, 12, *range(13, 27))  # those that a step computes, in its order
 
 
@@ -53,7 +54,14 @@ def located_forward(fit: Fit) -> str:
         text += "h is wrong and C is right, so it is the gate o, tanh(C) or their product"
     else:
         text += "C is wrong, so it is the gates f, i, g, what they are computed from, or the sum of the products"
-    return text + by_themselves(fit)
+    return text + by_themselves(fit) + how_small(fit, names, first)
+
+
+def how_small(fit: Fit, names: set[str], t: int) -> str:
+    """How large the error is where it begins, if nobody would see it in a plot."""
+    got, truth = fit.evidence.outputs, fit.evidence.truth.blocks
+    error = max(float(np.max(np.abs(got[name][t].astype(np.float64) - truth[name][t]))) for name in names)
+    return f"; it begins with an error of {error:.0e} alone" if error < SMALL else ""
 
 
 def rows(fit: Fit, names: set[str], t: int) -> str:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from reference.oracle.conformance import Property
     from reference.oracle.report import Report
 
-LAYOUTS = ("manual",)  # the names and shapes of reference/run.py; others are refused by name
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, all of which begin with --lstm."""
@@ -27,7 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--lstm-layout",
         default="manual",
         metavar="NAME",
-        help="how it lays out its arrays: manual, as in reference/run.py",
+        help="how its weights and their gradients lie: torch, keras or another name of manual.layouts.LAYOUTS, by the "
+        "names there, a gradient's with a d before it (default: manual, W_f … b_o as in reference/run.py)",
     )
     group.addoption("--lstm-dtype", default="float64", metavar="DTYPE", help="float64 (default) or float32")
     group.addoption("--lstm-runs", type=int, default=100, metavar="N", help="how many runs to draw (default: 100)")
@@ -42,10 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not all(map(find_spec, ("jax", "hypothesis"))):
         raise pytest.UsageError("--lstm needs more than is installed: pip install 'lstm-oracle[oracle]'")
-    if config.option.lstm_layout not in LAYOUTS:
-        raise pytest.UsageError(
-            f"--lstm-layout is {config.option.lstm_layout!r}; expected {', '.join(LAYOUTS)}: wrap others in an adapter"
-        )
+    from reference.oracle.laid_out import NAMES
+
+    if config.option.lstm_layout not in NAMES:
+        raise pytest.UsageError(f"--lstm-layout is {config.option.lstm_layout!r}; expected one of {', '.join(NAMES)}")
     if config.option.lstm_dtype not in ("float64", "float32"):
         raise pytest.UsageError(f"--lstm-dtype is {config.option.lstm_dtype!r}; expected float64 or float32")
     read_xfails(config)
@@ -106,6 +105,7 @@ class Suite(pytest.Collector):
                     max_examples=option.lstm_runs,
                     seed=option.lstm_seed,
                     timeout=option.lstm_timeout,
+                    layout=option.lstm_layout,
                 )
             except ValueError as error:
                 pytest.exit(f"--lstm: {error}", 2)

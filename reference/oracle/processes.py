@@ -33,8 +33,8 @@ START_SECONDS = 180.0  # for an import, which compiles in some packages
 class Isolated(Candidate):
     """An adapter in a child process, started again after it died."""
 
-    def __init__(self, name: str, target: str, timeout: float) -> None:
-        super().__init__(name, name)
+    def __init__(self, name: str, target: str, timeout: float, layout: str) -> None:
+        super().__init__(name, name, layout)
         self.imported, self.timeout = target, timeout
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -44,7 +44,7 @@ class Isolated(Candidate):
         self.said = tempfile.TemporaryFile()  # noqa: SIM115
         paths = json.dumps([os.getcwd(), *sys.path])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", worker.START, paths, self.imported],
+            [sys.executable, "-c", worker.START, paths, self.imported, self.layout],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from reference.oracle.findings import Finding
+from reference.oracle.laid_out import OWN
 from reference.oracle.trial import Trial, Which
 from reference.oracle.truth import Truth
 from reference.run import OUTPUTS, Array
@@ -52,11 +53,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Kept:
-    """A run with all its arrays, to be saved."""
+    """A run with all its arrays: to be saved, or to be shown step by step."""
 
+    which: Which
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     truth: Truth
+    repeat: str = ""  # the command that repeats it
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,13 @@ class Report:
     beginning: str = ""  # where the smallest wrong run goes wrong first
     location: str = ""  # the narrowest place, where no mistake is named
     target: str | None = None  # the subject's name on the command line
+    layout: str = OWN  # how its weights lie
     seed: int | None = None
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
-    kept: Kept | None = field(default=None, repr=False)
+    kept: Kept | None = field(default=None, repr=False)  # the smallest failing run
+    pictured: Kept | None = field(default=None, repr=False)  # one that fails over several steps; else the worst of all
 
     @property
     def ok(self) -> bool:
@@ -92,8 +97,20 @@ class Report:
 
         return words(self)
 
+    def to_html(self) -> str:
+        """The verdict as one HTML page that needs nothing beside it."""
+        from reference.oracle.page import page
+
+        return page([self])
+
+    def to_badge(self) -> dict[str, Any]:
+        """The verdict as JSON for an endpoint badge of shields.io."""
+        from reference.oracle.badge import badge
+
+        return badge([self])
+
     def to_json(self) -> dict[str, Any]:
-        """The verdict as JSON."""
+        """The verdict as JSON, described by `report.schema.json` beside this file."""
         return {
             "ok": self.ok,
             "subject": self.subject,
@@ -117,10 +134,16 @@ class Report:
             "notes": list(self.notes),
             "dtype": self.dtype,
             "seed": self.seed,
+            "layout": self.layout,
             "runs": len(self.trials),
             "seconds": round(self.seconds, 1),
             "versions": versions(),
         }
+
+
+def unread(file: str, why: str) -> Report:
+    """The report of a file that could not be judged."""
+    return Report(subject=file, dtype="", blocks=(), notes=(why,))
 
 
 def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reference.oracle.files import write_run
+from reference.oracle.laid_out import OWN
 from reference.oracle.report import Report
 from reference.run import OUTPUTS, Array
 
@@ -76,7 +77,7 @@ def save(path: Path, report: Report) -> None:
     Raises:
         ValueError: the report has none; OSError: the file cannot be written.
     """
-    if report.kept is None:
+    if report.ok or report.kept is None:
         raise ValueError("nothing failed, so there is no run to save")
     if path.suffix == ".npz":
         write_run(path, report.kept.inputs | report.kept.outputs)
@@ -88,7 +89,6 @@ def script(file: str, report: Report) -> str:
     """The run as a Python file that shows the failure by itself."""
     kept = report.kept
     assert kept is not None
-    which = next((failure.which for failure in report.failures if failure.which), "a run")
     dtype = kept.inputs["x"].dtype
     expected = []
     for name in OUTPUTS:
@@ -97,18 +97,21 @@ def script(file: str, report: Report) -> str:
         allowed = np.broadcast_to(np.asarray(kept.truth.tolerance * unit), right.shape)
         expected.append(f'    "{name}": ({literal(right)}, {literal(allowed)}),')
     return SCRIPT.format(
-        title=f"What {report.subject} gives on {which} is not what an LSTM gives.",
+        title=f"What {report.subject} gives on {kept.which} is not what an LSTM gives.",
         version=version("lstm-oracle"),
         file=file,
-        imports=imports(report.target),
+        imports=imports(report.target, report.layout),
         dtype=dtype.name,
         inputs="\n".join(f'    "{name}": array({values(array)}),' for name, array in kept.inputs.items()),
         expected="\n".join(expected),
     )
 
 
-def imports(target: str | None) -> str:
-    """The lines that bring `adapter`."""
+def imports(target: str | None, layout: str) -> str:
+    """The lines that bring `adapter`, which takes and returns the run's own names."""
+    if layout != OWN:
+        translated = f"adapter = in_manual(adapter, {layout!r})\n"
+        return f"from reference.oracle.laid_out import in_manual\n{imports(target, OWN)}\n{translated}"
     if target is None:
         return "from your_package import adapter  # put your own here\n"
     if target.startswith("exec:"):

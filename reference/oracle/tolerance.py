@@ -62,14 +62,19 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array 
     return scale
 
 
-def units(error: Array, scale: Array, dtype: DType) -> Array:
-    """An error in units of rounding; infinite where it is not a number.
+def unit(scale: Array, dtype: DType) -> Array:
+    """One unit of rounding.
 
     A number below the normal range counts as zero: JAX, among others, flushes it.
     """
     info = np.finfo(dtype)
+    return float(info.eps) * scale + float(info.tiny)
+
+
+def units(error: Array, scale: Array, dtype: DType) -> Array:
+    """An error in units of rounding; infinite where it is not a number."""
     with np.errstate(over="ignore"):
-        in_units = np.abs(error) / (float(info.eps) * scale + float(info.tiny))
+        in_units = np.abs(error) / unit(scale, dtype)
     return np.where(np.isfinite(in_units), in_units, np.inf)
 
 

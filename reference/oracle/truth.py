@@ -116,7 +116,8 @@ class Batch:
         p, x, h0, C0, upstream = self.inputs
         rows = np.arange(x.shape[2]) < self.sizes[:, 1, None]
         inputs = {**p, "x": x, "h0": h0, "C0": C0, "dh_T": upstream["dh_next"], "dC_T": upstream["dC_next"]}
-        scales = tolerance.scales(inputs, self.blocks, rows[:, None, :, None])
+        with np.errstate(over="ignore", invalid="ignore"):  # a run near the end of the range tells nothing, and says so
+            scales = tolerance.scales(inputs, self.blocks, rows[:, None, :, None])
         return scales | {"C_T": self.last(scales["C"])}
 
     @cached_property

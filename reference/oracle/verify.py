@@ -13,12 +13,13 @@ import numpy as np
 
 from manual import bptt, fused
 from manual.unit import Tape
-from reference.oracle import ours, peers
+from reference.oracle import ours, theirs
 from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
 from reference.oracle.findings import Finding, judge, judge_together, narrowest
+from reference.oracle.packages import PACKAGES
 from reference.oracle.padding import MANY
-from reference.oracle.truth import Truth, evaluate, truths_ahead
+from reference.oracle.truth import Truth, truths_ahead
 from reference.run import Array, DType
 
 if TYPE_CHECKING:  # needs python-flint
@@ -30,10 +31,10 @@ Outputs = dict[str, Array]
 SUBJECTS: dict[str, Callable[[Sequence[Case]], Sequence[Outputs | None]]] = {
     "bptt": lambda cases: [ours.bptt_blocks(case) for case in cases],
     "fused": lambda cases: [ours.fused_blocks(case) for case in cases],
-    "flax": lambda cases: evaluate(peers.flax_blocks, cases, cases[0].dtype),
-    "onnxruntime": lambda cases: [peers.onnxruntime_blocks(case) for case in cases],
+    "flax": theirs.flax_blocks,
+    "onnxruntime": lambda cases: [theirs.onnxruntime_blocks(case) for case in cases],
 }
-PEERS = {"flax": ("flax",), "onnxruntime": ("onnxruntime", "onnx")}  # the modules that they need
+PEERS = "flax", "onnxruntime"  # which need not be installed
 CHUNK = 128  # cases that are in memory together
 ENOUGH = 20  # runs, among which every misprint must show
 # The runs that are certified: a small one entry by entry, a long one along a direction through everything.
@@ -101,7 +102,7 @@ def verify(
 
 def installed() -> list[str]:
     """The peers that can be judged here."""
-    return [peer for peer, modules in PEERS.items() if all(map(find_spec, modules))]
+    return [peer for peer in PEERS if not PACKAGES[peer].missing]
 
 
 def certificates(seed: int) -> list[Certificate] | None:

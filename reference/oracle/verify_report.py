@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,16 +22,6 @@ from reference.oracle.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verdict, 
 from reference.run import OUTPUTS
 
 TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX Rt"}
-
-
-@contextmanager
-def progress(runs: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal while runs are judged; nothing where there is no terminal."""
-    console = Console(stderr=True)
-    columns = TextColumn("judging runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=runs)
-        yield lambda done: bar.advance(task, done)
 
 
 def show(verdict: Verdict) -> None:

@@ -27,7 +27,7 @@ from reference.run import Array
 HEADER = "header"
 LENGTH = struct.Struct("<Q")
 
-# The child's first words: it sees what its parent sees. Arguments: the module path as JSON, the target.
+# The child's first words: it sees what its parent sees. Arguments: the module path as JSON, the target, its layout.
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from reference.oracle import worker; worker.main()"
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     os.dup2(printed.fileno(), 1)
     faulthandler.enable()
     try:
-        observer = Observer(load(sys.argv[2]))
+        observer = Observer(load(sys.argv[2]), layout=sys.argv[3])
     except TargetError as error:
         send(replies, {"error": str(error)}, {})
         return

@@ -15,8 +15,9 @@ from reference.run import OUTPUTS
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-GREY = "#828b95"
+GREY = "#727b85"  # as far from white as from a dark page
 COLOURS = "#2f81f7", "#2da44e", "#d9730d", "#a371f7", "#e5534b", "#1b9aaa", "#b08800"
+MARKERS = "o", "s", "^", "D", "v", "P", "X"
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lstm-oracle",  # the same figures give the same file
@@ -36,27 +37,27 @@ STYLE = {
 def draw(errors: list[Error], path: Path) -> None:
     errors = [error for error in errors if error.block in OUTPUTS]
     with plt.rc_context(STYLE):
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
-        for colour, subject in zip(COLOURS, SUBJECTS, strict=False):
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.9), layout="constrained")
+        for *look, subject in zip(COLOURS, MARKERS, SUBJECTS, strict=False):
             for line, dtype in (("-", "float64"), (":", "float32")):
                 some = [e for e in errors if (e.subject, e.dtype) == (subject, dtype)]
                 label = f"{'autodiff' if subject == 'JAX' else subject}, {dtype}"
-                over_time(left, some, typical, colour, line, label)
-                over_time(middle, some, usual_worst, colour, line, label)
-        for colour, regime in zip(COLOURS, REGIMES, strict=True):
+                over_time(left, some, typical, *look, line, label)
+                over_time(middle, some, usual_worst, *look, line, label)
+        for *look, regime in zip(COLOURS, MARKERS, REGIMES, strict=True):
             some = [e for e in errors if e.subject == "bptt" and e.dtype == "float64" and e.regime == regime]
-            over_time(right, some, worst, colour, "-", regime)
-        left.set(title="Typical relative error of a result", ylabel="‖error‖ / (eps ‖truth‖), median", ylim=(0, None))
-        middle.set(title="Worst entry of a run", ylabel="error / (eps · scale), median of runs", ylim=(0, None))
-        right.set(title="Worst entry of all, by regime (bptt, float64)", ylabel="error / (eps · scale)", yscale="log")
+            over_time(right, some, worst, *look, "-", regime)
+        left.set(title="A result's relative error", ylabel="‖error‖ / (eps ‖truth‖), median", ylim=(0, None))
+        middle.set(title="A run's worst entry", ylabel="error / (eps · scale), median", ylim=(0, None))
+        right.set(title="The worst of all, bptt, float64", ylabel="error / (eps · scale)", yscale="log")
         for axes in (left, middle, right):
             axes.set(xscale="log", xlabel="T, the number of steps")
             axes.set_xticks(list(LENGTHS), labels=[f"{T}" for T in LENGTHS])
             axes.minorticks_off()
             axes.grid(True)
-            axes.title.set_fontsize(10.5)
+            axes.title.set_fontsize(11)
         left.legend()
-        right.legend(ncols=2)
+        right.legend(ncols=2, columnspacing=1)
         figure.savefig(
             path, transparent=True, metadata={"Date": None, "Title": "Rounding error against the number of steps"}
         )
@@ -79,8 +80,14 @@ def worst(errors: list[Error]) -> float:
 
 
 def over_time(
-    axes: plt.Axes, errors: list[Error], figure: Callable[[list[Error]], float], colour: str, line: str, label: str
+    axes: plt.Axes,
+    errors: list[Error],
+    figure: Callable[[list[Error]], float],
+    colour: str,
+    marker: str,
+    line: str,
+    label: str,
 ) -> None:
     lengths = sorted({e.T for e in errors})
     points = [figure([e for e in errors if e.T == T]) for T in lengths]
-    axes.plot(lengths, points, line, color=colour, label=label, marker=".", linewidth=1.6)
+    axes.plot(lengths, points, line, color=colour, label=label, marker=marker, markersize=3.5, linewidth=1.6)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reference.oracle.bugs.unit import VALUES, Blocks, Edges, Step, Unit, bug, named
+import numpy as np
+
+from reference.oracle.bugs.unit import SUMS, VALUES, Blocks, Edges, Step, Unit, bug, named
 from reference.run import GATES, Array
 
 
@@ -20,9 +22,9 @@ def bias_factor(factor: float) -> type[Unit]:
     return Factor
 
 
-bug("bias", "DeepLearningTutorials#81")(named("bias_twice", "the bias is added twice", bias_factor(2)))
-bug("bias", "keras-onnx#98")(named("bias_ignored", "the bias is ignored", bias_factor(0)))
-bug("bias", "keras-onnx#98")(
+bug("bias", "lisa-lab/DeepLearningTutorials#81")(named("bias_twice", "the bias is added twice", bias_factor(2)))
+bug("bias", "onnx/keras-onnx#98")(named("bias_ignored", "the bias is ignored", bias_factor(0)))
+bug("bias", "onnx/keras-onnx#98")(
     named("bias_half", "of two equal halves of the bias, input and recurrent, one is ignored", bias_factor(0.5))
 )
 
@@ -48,7 +50,7 @@ for name, text, shift, steps in (
     ),
     ("forget_bias_extra_first_step", "at the first step 1 is added to the forget gate's bias", 1, slice(1)),
 ):
-    bug("bias", "coremltools#309")(named(name, text, forget_bias(shift, steps)))
+    bug("bias", "apple/coremltools#309")(named(name, text, forget_bias(shift, steps)))
 
 
 @bug("bias")
@@ -71,3 +73,24 @@ class bias_after_activation(Unit):
 
     def updates(self, s: Step, δ: Edges) -> Blocks:
         return super().updates(s, δ) | {"b_" + k: δ[VALUES[k]].sum(axis=0) for k in GATES}
+
+
+@bug("bias", "R package rnn, predict_lstm")
+class bias_recycled(Unit):
+    """the bias is added down the batch, unit by unit, over and over, as R adds a vector to a matrix with rows B"""
+
+    def bias(self, k: str, s: Step) -> Array:
+        return super().bias(k, s)[self.recycled(s)]
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        found = super().updates(s, δ)
+        for k in GATES:
+            total = np.zeros_like(found["b_" + k])
+            np.add.at(total, self.recycled(s), δ[SUMS[k]])
+            found["b_" + k] = total
+        return found
+
+    def recycled(self, s: Step) -> Array:
+        """Which entry of the bias is added where."""
+        B, H = s.h_prev.shape
+        return (np.arange(B)[:, None] + B * np.arange(H)) % H

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from reference.oracle.bugs.unit import R_PACKAGE, Blocks, Edges, Step, Unit, bug, named
@@ -22,20 +24,20 @@ def upstream(dh: bool = True, dh_T: bool = True, dC_T: bool = True) -> type[Unit
 
 
 for name, text, kept, seen_in in (
-    ("dh_ignored", "the loss gradient at the outputs h is ignored", {"dh": False}, ["chainer#8037"]),
-    ("dh_T_dropped", "the loss gradient at the last h, dh_T, is dropped", {"dh_T": False}, ["chainer#8037"]),
+    ("dh_ignored", "the loss gradient at the outputs h is ignored", {"dh": False}, ["chainer/chainer#8037"]),
+    ("dh_T_dropped", "the loss gradient at the last h, dh_T, is dropped", {"dh_T": False}, ["chainer/chainer#8037"]),
     (
         "dC_T_dropped",
         "the loss gradient at the last C, dC_T, is dropped",
         {"dC_T": False},
-        ["deeplearning4j#8838", "Paddle#6970"],
+        ["deeplearning4j/deeplearning4j#8838", "PaddlePaddle/Paddle#6970"],
     ),
     ("dh_T_and_dC_T_dropped", "the loss gradients at the last h and C are dropped", {"dh_T": False, "dC_T": False}, []),
     (
         "upstream_ignored",
         "no loss gradient is used: all gradients are zero",
         {"dh": False, "dh_T": False, "dC_T": False},
-        ["chainer#8037"],
+        ["chainer/chainer#8037"],
     ),
 ):
     bug("gradient", *seen_in)(named(name, text, upstream(**kept)))
@@ -117,7 +119,7 @@ class dh_through_sigmoid(Unit):
 # From step to step.
 
 
-@bug("gradient", "deeplearning4j#8838")
+@bug("gradient", "deeplearning4j/deeplearning4j#8838")
 class no_cell_carry(Unit):
     """the cell-state gradient is not carried back (δ8 = δ7)"""
 
@@ -138,7 +140,7 @@ def cut(h: bool, C: bool, every: int = 1) -> type[Unit]:
     return Cut
 
 
-bug("gradient", "RNN-LSTM-in-numpy#1")(
+bug("gradient", "CaptainE/RNN-LSTM-in-numpy#1")(
     named("no_hidden_carry", "the hidden gradient is not carried back from step to step", cut(True, False))
 )
 bug("gradient")(
@@ -153,7 +155,7 @@ for every in (1, 2, 3, 4):
     bug("gradient")(named(f"truncated_{every}", f"back-propagation through time: {text}", cut(True, True, every)))
 
 
-@bug("gradient", "mxnet#4057")
+@bug("gradient", "apache/mxnet#4057")
 class cell_gradient_assigned(Unit):
     """the cell-state gradient is assigned instead of accumulated: what is carried back replaces it (δ8 = δ4)"""
 
@@ -181,10 +183,49 @@ class cell_carry_by_the_wrong_f(Unit):
         return (δ2, δ[8] * self.steps[s.t - 1].f) if s.t else (δ2, δ4)
 
 
-@bug("gradient", "cuTAGI#77")
+@bug("gradient", "lhnguyen102/cuTAGI#77")
 class stale_deltas(Unit):
     """the weights' gradients use the deltas of the step handled before, t + 1"""
 
     def updates(self, s: Step, δ: Edges) -> Blocks:
         last = s.t + 1 == self.T
         return super().updates(s, {n: 0 * d for n, d in δ.items()} if last else self.δ[s.t + 1])
+
+
+# A step's own new state, taken for the one that it started from.
+
+
+@bug("gradient", "pjreddie/darknet:src/lstm_layer.c")
+class first_step_s_new_state(Unit):
+    """backward, the first step takes its own h and C for those before it: there is nothing to load in their place"""
+
+    def backward(self, s: Step, δ: Edges) -> None:
+        super().backward(self.stale(s), δ)
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        return super().updates(self.stale(s), δ)
+
+    def stale(self, s: Step) -> Step:
+        """The step as it is seen; where it is the only one, the buffers are still empty."""
+        if s.t > 0 or self.T == 1:
+            return s
+        seen = copy(s)
+        seen.h_prev, seen.C_prev = s.h, s.C
+        return seen
+
+
+@bug("gradient", "jonirajala/jonigrad:jonigrad/layers.py")
+class steps_again_from_new_state(Unit):
+    """backward, every step is computed again, from the h and C that it left instead of those that it started from"""
+
+    def backward(self, s: Step, δ: Edges) -> None:
+        super().backward(self.again(s), δ)
+
+    def updates(self, s: Step, δ: Edges) -> Blocks:
+        return super().updates(self.again(s), δ)
+
+    def again(self, s: Step) -> Step:
+        """The step from its own new state."""
+        seen = Step(s.t, s.x, s.h, s.C)
+        self.forward(seen)
+        return seen

@@ -10,7 +10,7 @@ from reference.oracle.bugs.unit import R_PACKAGE, SUMS, TO_H, TO_X, Edges, Step,
 from reference.run import GATES, Array
 
 SOURCE = "Fichou, LSTM units"
-FLAG = ["FlagGems#5014"]  # a pre-activation taken for an activation
+FLAG = ["flagos-ai/FlagGems#5014"]  # a pre-activation taken for an activation
 
 # The source's misprints.
 
@@ -96,7 +96,7 @@ class dtanh_of_h(Unit):
         return 1 - s.h * s.h
 
 
-@bug("gradient", "Neuron#181")
+@bug("gradient", "wvabrinskas/Neuron#181")
 class dtanh_at_cell_twice(Unit):
     """the derivative of tanh is applied twice on the way to the cell"""
 
@@ -108,7 +108,7 @@ class dtanh_at_cell_twice(Unit):
 # The products.
 
 
-@bug("gradient", "Neuron#181")
+@bug("gradient", "wvabrinskas/Neuron#181")
 class i_for_g_in_delta_10(Unit):
     """gate i's gradient uses i instead of g (δ10 = δ8 · i, the product i · i for g · i)"""
 
@@ -142,6 +142,24 @@ class h_prev_for_C_prev(Unit):
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
         super().edges_9_to_12(s, δ)
         δ[12] = δ[8] * s.h_prev
+
+
+@bug("gradient", "skisa31/learning_deeplearning:common/time_layers.py")
+class dC_prev_for_C_prev(Unit):
+    """the forget gate's gradient uses the gradient of the old cell state for that state (δ12 = δ8 · δ11)"""
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[12] = δ[8] * δ[11]
+
+
+@bug("gradient", "illlilililiililll/AP-CS-LSTM-JAVA-:src/LSTM.java")
+class delta_3_for_delta_8(Unit):
+    """gate i's gradient starts from what arrives at h, not from what arrives at C (δ10 = δ3 · g)"""
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[10] = δ[3] * s.g
 
 
 def blocked(gate: str) -> type[Unit]:
@@ -185,7 +203,13 @@ def derivative(gates: str, wrong: Derivative) -> type[Unit]:
 for name, text, gates, wrong, seen in (
     ("no_dtanh_at_g", "the derivative of tanh is missing (δ14 = δ9)", "g", lambda y, z, d: 1 + 0 * y, []),
     ("no_dsigmoid", "the derivatives of the sigmoids are missing", "fio", lambda y, z, d: 1 + 0 * y, []),
-    ("dtanh_at_g_twice", "the derivative of tanh is applied twice", "g", lambda y, z, d: d * d, ["Neuron#181"]),
+    (
+        "dtanh_at_g_twice",
+        "the derivative of tanh is applied twice",
+        "g",
+        lambda y, z, d: d * d,
+        ["wvabrinskas/Neuron#181"],
+    ),
     ("dsigmoid_twice", "the derivatives of the sigmoids are applied twice", "fio", lambda y, z, d: d * d, []),
     ("dtanh_of_sum", "tanh' takes the pre-activation for the value, 1 - z²", "g", lambda y, z, d: 1 - z * z, FLAG),
     ("dsigmoid_of_sum", "sigmoid' takes the pre-activation, z (1 - z)", "fio", lambda y, z, d: z * (1 - z), FLAG),
@@ -198,6 +222,15 @@ for name, text, gates, wrong, seen in (
 ):
     where = "at the candidate g" if gates == "g" else "at the gates f, i, o"
     bug("gradient", *seen)(named(name, f"{where}: {text}", derivative(gates, wrong)))
+
+
+@bug("gradient", "ddbourgin/numpy-ml#42")
+class dsigmoid_with_b_o(Unit):
+    """at the gates f and i: sigmoid' is taken where their sums have the bias b_o in the place of their own"""
+
+    def dgate(self, k: str, y: Array, z: Array) -> Array:
+        right = super().dgate(k, y, z)
+        return dlogistic(z - self.run["b_" + k] + self.run["b_o"]) if k in "fi" else right
 
 
 # What the gates send to h_prev and x.
@@ -232,3 +265,21 @@ class W_not_transposed_backward(Unit):
         super().edges_17_to_24(s, δ)
         for k in GATES:
             δ[TO_H[k]] = self.product(δ[SUMS[k]], self.run["W_" + k])
+
+
+@bug("gradient", "evelyne96/LSTM:LSTM.py")
+class dh_prev_is_dh(Unit):
+    """the hidden gradient goes to the step before as it is, not through the gates (δ25 = δ3)"""
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[3]
+
+
+@bug("gradient", "mustfaozcn/GridWorld:lstm_numpy.py")
+class dh_prev_keeps_dh(Unit):
+    """the hidden gradient goes to the step before as it is, on top of what goes there through the gates (δ25 + δ3)"""
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[25] + δ[3]

@@ -26,10 +26,10 @@ def hard_sigmoid(slope: float) -> type[Unit]:
     return Hard
 
 
-bug("forward", "tensorflow#47495")(
+bug("forward", "tensorflow/tensorflow#47495")(
     named("hard_sigmoid", "the sigmoid is the hard sigmoid, 0.2 z + 0.5 between 0 and 1", hard_sigmoid(0.2))
 )
-bug("forward", "tensorflow#47495")(
+bug("forward", "tensorflow/tensorflow#47495")(
     named("hard_sigmoid_sixth", "the sigmoid is the hard sigmoid, z / 6 + 0.5 between 0 and 1", hard_sigmoid(1 / 6))
 )
 
@@ -82,7 +82,7 @@ def without_activation(gates: str) -> type[Unit]:
 
 for gates in (*GATES, GATES):
     which = f"gate {gates}" if gates in "figo" and len(gates) == 1 else "all gates"
-    bug("forward", "tensorflow-onnx#2211")(
+    bug("forward", "onnx/tensorflow-onnx#2211")(
         named(f"no_activation_{gates}", f"the activation function of {which} is missing", without_activation(gates))
     )
 
@@ -120,7 +120,7 @@ class output_gate_by_tanh(Unit):
         return self.dtanh(y, z) if k == "o" else super().dgate(k, y, z)
 
 
-@bug("forward", "tensorflow-onnx#2211")
+@bug("forward", "onnx/tensorflow-onnx#2211")
 class h_without_tanh(Unit):
     """the output lacks the tanh of the cell state, h = C · o"""
 
@@ -160,7 +160,7 @@ class tanh_of_the_product(Unit):
 # The cell.
 
 
-@bug("forward", "torchrecurrent#22")
+@bug("forward", "MartinuzziFrancesco/torchrecurrent#22")
 class i_plus_g(Unit):
     """the cell adds i + g instead of i · g"""
 
@@ -228,7 +228,7 @@ class coupled_forget_gate(Unit):
         δ[10], δ[12] = δ[10] - δ[12], 0 * δ[12]
 
 
-@bug("forward", "RecurrentLayers.jl#130")
+@bug("forward", "MartinuzziFrancesco/RecurrentLayers.jl#130")
 class h_from_old_C(Unit):
     """the output uses the cell state of the step before, h = tanh(C_prev) · o"""
 
@@ -246,6 +246,35 @@ class h_from_old_C(Unit):
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
         super().edges_9_to_12(s, δ)
         δ[11] = δ[11] + δ[7]
+
+
+@bug("forward", "BrainJS/brain.js:src/recurrent/lstm.js")
+class cell_keeps_h(Unit):
+    """the forget gate keeps h of the step before instead of C: C = h_prev · f + i · g"""
+
+    def cell(self, s: Step) -> Array:
+        return s.h_prev * s.f + s.i * s.g
+
+    def edges_9_to_12(self, s: Step, δ: Edges) -> None:
+        super().edges_9_to_12(s, δ)
+        δ[11], δ[12] = 0 * δ[8], δ[8] * s.h_prev
+
+    def edges_25_26(self, s: Step, δ: Edges) -> None:
+        super().edges_25_26(s, δ)
+        δ[25] = δ[25] + δ[8] * s.f
+
+
+@bug("forward", "wiseodd/hipsternet:hipsternet/neuralnet.py")
+class tanh_C_handed_on(Unit):
+    """tanh(C) is handed on as the cell state, instead of C"""
+
+    def forward(self, s: Step) -> None:
+        super().forward(s)
+        s.C = s.tanh_C
+
+    def edge_8(self, s: Step, δ: Edges) -> None:
+        super().edge_8(s, δ)
+        δ[8] = δ[8] + δ[4] * (self.dsquash(s) - 1)
 
 
 # Clipping.
@@ -281,9 +310,9 @@ def clipped_sums(most: float) -> type[Unit]:
 
 
 for most in (1, 3):
-    bug("forward", "onnxruntime#27224", "allennlp#862")(
+    bug("forward", "microsoft/onnxruntime#27224", "allenai/allennlp#862")(
         named(f"C_clipped_{most}", f"the cell state is clipped to ±{most}", clipped_cell(most))
     )
-    bug("forward", "onnxruntime#27224")(
+    bug("forward", "microsoft/onnxruntime#27224")(
         named(f"sums_clipped_{most}", f"the gates' pre-activations are clipped to ±{most}", clipped_sums(most))
     )

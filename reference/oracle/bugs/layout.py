@@ -24,9 +24,9 @@ ORDERS = {
     "fiog": "other code",
 }
 SEEN = {
-    ("iofg", "ifgo"): ("CrispASR#106", "elizaOS/eliza#9501"),
-    ("igfo", "ifgo"): ("tensorflow#29308",),
-    ("ifog", "ifgo"): ("coremltools#93",),
+    ("iofg", "ifgo"): ("CrispStrobe/CrispASR#106", "elizaOS/eliza#9501"),
+    ("igfo", "ifgo"): ("tensorflow/tensorflow#29308",),
+    ("ifog", "ifgo"): ("apple/coremltools#93",),
     ("ifgo", "ifog"): ("JAX swap_lstm_gates",),
 }
 
@@ -142,7 +142,7 @@ def one_for_all(gate: str) -> type[Unit]:
 
 for gate in "fi":
     text = f"one recurrent matrix, W_{gate}, serves all four gates"
-    bug("layout", "stanza#88")(named(f"one_W_for_all_{gate}", text, one_for_all(gate)))
+    bug("layout", "stanfordnlp/stanza#88")(named(f"one_W_for_all_{gate}", text, one_for_all(gate)))
 
 
 @bug("layout")
@@ -192,15 +192,15 @@ def rows(first: str, second: str) -> type[Unit]:
     return Rows
 
 
-bug("layout", "neuraltalk#41")(
+bug("layout", "karpathy/neuraltalk#41")(
     named("xh_read_as_hx", "one matrix for [x; h] is taken as one for [h; x]", rows("U", "W"))
 )
-bug("layout", "neuraltalk#41")(
+bug("layout", "karpathy/neuraltalk#41")(
     named("hx_read_as_xh", "one matrix for [h; x] is taken as one for [x; h]", rows("W", "U"))
 )
 
 
-@bug("layout", "pytorch#80306", "openvino#37819")
+@bug("layout", "pytorch/pytorch#80306", "openvinotoolkit/openvino#37819")
 class x_reshaped(Unit):
     """x, batch-first, is brought to time-first by a reshape instead of a transpose"""
 
@@ -214,7 +214,7 @@ class x_reshaped(Unit):
         return d | {"dx": np.ascontiguousarray(d["dx"]).reshape(B, T, D).swapaxes(0, 1)}
 
 
-@bug("layout", "pytorch#80306", "openvino#37819")
+@bug("layout", "pytorch/pytorch#80306", "openvinotoolkit/openvino#37819")
 class batch_taken_for_time(Unit):
     """the batch axis is taken for time, and time for the batch"""
 
@@ -232,7 +232,7 @@ class batch_taken_for_time(Unit):
         return d | {"dx": d["dx"].swapaxes(0, 1)}
 
 
-@bug("layout", "nni#2842")
+@bug("layout", "microsoft/nni#2842")
 class initial_states_exchanged(Unit):
     """h0 and C0 are exchanged"""
 
@@ -244,7 +244,7 @@ class initial_states_exchanged(Unit):
         return d | {"dh0": d["dC0"], "dC0": d["dh0"]}
 
 
-@bug("layout", "nni#2842")
+@bug("layout", "microsoft/nni#2842")
 class final_states_exchanged(Unit):
     """the last h is returned for C_T and the last C for h_T, and so dh_T and dC_T are exchanged"""
 
@@ -254,3 +254,12 @@ class final_states_exchanged(Unit):
     def shown(self, states: Blocks) -> Blocks:
         states = super().shown(states)
         return states | {"C_T": states["h"][-1] if self.T else self.run["h0"]}
+
+
+@bug("layout", "enggen/Deep-Learning-Coursera:Sequence Models/Week1")
+class C_shown_for_h(Unit):
+    """h and C share one array, which holds C: the cell states come back for the outputs"""
+
+    def shown(self, states: Blocks) -> Blocks:
+        states = super().shown(states)
+        return states | {"h": states["C"]}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from reference.oracle.bugs.unit import Blocks, Edges, Step, Unit, bug, named
 from reference.run import Array
 
-KERAS = "keras#23223"
+KERAS = "keras-team/keras#23223"
 
 
 def rounded(array: Array, dtype: npt.DTypeLike) -> Array:
@@ -85,7 +85,7 @@ def read_in(dtype: npt.DTypeLike, *names: str) -> type[Unit]:
 
 
 for bits, dtype in ((32, np.float32), (16, np.float16)):
-    oneDNN = ["oneDNN#976"] if bits == 16 else []
+    oneDNN = ["uxlfoundation/oneDNN#976"] if bits == 16 else []
     text = f"the cell state is kept in float{bits}"
     bug("precision", *oneDNN)(named(f"cell_in_float{bits}", text, cell_in(dtype)))
     text = f"the hidden state is kept in float{bits}"

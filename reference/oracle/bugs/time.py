@@ -22,18 +22,18 @@ def ignored(*names: str) -> type[Unit]:
     return Ignored
 
 
-bug("state", "onnx-tensorflow#408", "pytorch#95137")(
+bug("state", "onnx/onnx-tensorflow#408", "pytorch/pytorch#95137")(
     named("h0_ignored", "the initial h is ignored: the first step starts from zeros", ignored("h0"))
 )
-bug("state", "onnx-tensorflow#409", "pytorch#95137")(
+bug("state", "onnx/onnx-tensorflow#409", "pytorch/pytorch#95137")(
     named("C0_ignored", "the initial C is ignored: the first step starts from zeros", ignored("C0"))
 )
-bug("state", "pytorch#95137")(
+bug("state", "pytorch/pytorch#95137")(
     named("initial_states_ignored", "h0 and C0 are ignored: the first step starts from zeros", ignored("h0", "C0"))
 )
 
 
-@bug("state", "onnx-tensorflow#408")
+@bug("state", "onnx/onnx-tensorflow#408")
 class C0_from_h0(Unit):
     """h0 is taken for both initial states"""
 
@@ -45,7 +45,7 @@ class C0_from_h0(Unit):
         return d | {"dh0": d["dh0"] + d["dC0"], "dC0": np.zeros_like(d["dC0"])}
 
 
-@bug("state", "onnx-tensorflow#409")
+@bug("state", "onnx/onnx-tensorflow#409")
 class h0_from_C0(Unit):
     """C0 is taken for both initial states"""
 
@@ -94,7 +94,7 @@ for name, text, which in (
     ("h_zeroed", "every step after the first starts from a zero h", (True, False)),
     ("C_zeroed", "every step after the first starts from a zero C", (False, True)),
 ):
-    bug("state", "MNN#1138")(named(name, text, forgotten(*which)))
+    bug("state", "alibaba/MNN#1138")(named(name, text, forgotten(*which)))
 
 
 def restarted(h: bool, C: bool) -> type[Unit]:
@@ -121,10 +121,10 @@ for name, text, which in (
     ("h_restarted", "every step takes h0 for the h of the step before", (True, False)),
     ("C_restarted", "every step takes C0 for the C of the step before", (False, True)),
 ):
-    bug("state", "MNN#1138")(named(name, text, restarted(*which)))
+    bug("state", "alibaba/MNN#1138")(named(name, text, restarted(*which)))
 
 
-@bug("state", "MNN#1138")
+@bug("state", "alibaba/MNN#1138")
 class first_input_always(Unit):
     """every step reads the first step's input"""
 

@@ -11,7 +11,7 @@ from reference.oracle.bugs.unit import R_PACKAGE, VALUES, Blocks, Edges, Step, U
 from reference.run import GATES, WEIGHTS, Array
 
 
-@bug("update", "Neuron#181")
+@bug("update", "wvabrinskas/Neuron#181")
 class h_for_h_prev(Unit):
     """the recurrent weights' gradients use h of the same step instead of the step before"""
 
@@ -58,7 +58,34 @@ for name, text, choose in (
     ("weights_without_last_step", "of all steps but the last", lambda updates: updates[:-1]),
     ("weights_without_first_step", "of all steps but the first", lambda updates: updates[1:]),
 ):
-    bug("update", "learn_dl#53")(named(name, f"the weights' gradients are those {text}", over_time(choose)))
+    bug("update", "hanbt/learn_dl#53")(named(name, f"the weights' gradients are those {text}", over_time(choose)))
+
+
+def some_over_time(kind: str, choose: Callable[[Sequence[Blocks]], Sequence[Blocks]]) -> type[Unit]:
+    """The unit that does so for the weights of one kind, W, U or b."""
+
+    class Chosen(Unit):
+        def total(self, updates: Sequence[Blocks]) -> Blocks:
+            some = super().total(choose(updates))
+            return super().total(updates) | {name: some[name] for name in WEIGHTS if name[0] == kind}
+
+    return Chosen
+
+
+bug("update", "hanbt/learn_dl:lstm.py")(
+    named(
+        "dU_of_last_step",
+        "the input weights' gradients are those of the last step only",
+        some_over_time("U", lambda updates: updates[-1:]),
+    )
+)
+bug("update", "BrainJS/brain.js:src/recurrent/matrix/add-b.js")(
+    named(
+        "db_of_first_step",
+        "the biases' gradients are those of the first step only: every step overwrites them",
+        some_over_time("b", lambda updates: updates[:1]),
+    )
+)
 
 
 def scaled(names: Sequence[str], factor: Callable[[Unit], float]) -> type[Unit]:
@@ -111,7 +138,7 @@ for name, text, names, factor in (
     ("dC0_zero", "dC0 is zero", ["C0"], lambda unit: 0.0),
     ("initial_gradients_zero", "dh0 and dC0 are zero", ["h0", "C0"], lambda unit: 0.0),
 ):
-    two = ["flax#3746", "onnx#1127"] if name == "bias_gradient_doubled" else []
+    two = ["google/flax#3746", "onnx/onnx#1127"] if name == "bias_gradient_doubled" else []
     bug("update", *([R_PACKAGE] if name == "bias_mean_over_batch" else two))(named(name, text, scaled(names, factor)))
 
 
@@ -128,7 +155,7 @@ def bias_copied(gate: str, other: str) -> type[Unit]:
 
 for gate, other in permutations(GATES, 2):
     text = f"the gradient of b_{gate} is copied from b_{other}"
-    bug("update", "learn_dl#53")(named(f"db_{gate}_is_db_{other}", text, bias_copied(gate, other)))
+    bug("update", "hanbt/learn_dl#53")(named(f"db_{gate}_is_db_{other}", text, bias_copied(gate, other)))
 
 
 def exchanged(names: Sequence[tuple[str, str]]) -> type[Unit]:
@@ -160,7 +187,7 @@ class dW_transposed(Unit):
         return d | {f"dW_{k}": d[f"dW_{k}"].T for k in GATES}
 
 
-@bug("update", "mxnet#18203")
+@bug("update", "apache/mxnet#18203")
 class dx_overwritten(Unit):
     """every step's dx is that of the first step, the last to be computed, as one buffer for all steps gives it"""
 
@@ -169,7 +196,7 @@ class dx_overwritten(Unit):
         return d | {"dx": np.zeros_like(d["dx"]) + d["dx"][:1]}
 
 
-@bug("update", "MIOpen#2532")
+@bug("update", "ROCm/MIOpen#2532")
 class dx_not_cleared(Unit):
     """dx adds up over the steps, last to first: what it is added to is not cleared"""
 

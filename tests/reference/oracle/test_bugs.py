@@ -10,13 +10,15 @@ import pytest
 
 from manual import bptt
 from reference.oracle import ours
-from reference.oracle.bugs import CATALOGUE, Bug, Unfit, Unit, compose
+from reference.oracle.bugs import CATALOGUE, PROGRAMS, Bug, Unfit, Unit, compose
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import judge
 from reference.run import INPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT64, Known, evidence_of, known_runs, outputs_of
 
 BUGS = [*CATALOGUE.values()]
+# An issue, a file, or what has a name.
+SOURCE = r"^[\w-]+/[\w.-]+#\d+$|^[\w.-]+/[\w.-]+:\w|^R package|^Fichou|^JAX|layout$"
 KINDS = {"layout", "bias", "forward", "state", "direction", "gradient", "update", "precision"}
 
 
@@ -37,9 +39,14 @@ def test_every_entry_can_be_read() -> None:
         assert re.fullmatch(r"[a-zA-Z0-9]+(_[a-zA-Z0-9]+)*", bug.id)
         assert 8 < len(bug.text) < 150
         assert not bug.text.endswith(".")
-        assert all(re.search(r"\w#\d+$|^R package|^Fichou|^JAX|layout$", source) for source in bug.seen_in)
+        assert all(re.search(SOURCE, source) for source in bug.seen_in)
     assert len({bug.text for bug in BUGS}) == len(BUGS)
     assert sum(bool(bug.seen_in) for bug in BUGS) >= 60
+
+
+def test_programs_are_made_of_known_mistakes_and_hold_three_at_least() -> None:
+    assert all(CATALOGUE.keys() >= set(ids) and len(ids) >= 3 for ids in PROGRAMS.values())
+    assert all(re.search(SOURCE, source) for source in PROGRAMS)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)

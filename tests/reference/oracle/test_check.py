@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import reference.oracle as oracle
 from reference.oracle import cli
 from reference.oracle.cases import REGIMES, draw_case
+from reference.oracle.trial import findings
 from reference.run import OUTPUTS
 from tests.candidates import adapters
 
@@ -31,6 +33,9 @@ def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: st
     assert [block.name for block in report.blocks] == list(OUTPUTS)
     assert all(block.ratio < 1 for block in report.blocks)
     assert {trial.which.regime for trial in report.trials} == set(REGIMES)
+    worst = max(report.blocks, key=lambda block: block.ratio)
+    assert report.pictured is not None
+    assert report.pictured.which == worst.which
     assert {trial.which.sizes.index(0) for trial in report.trials if 0 in trial.which.sizes} == {0, 1, 2}
 
 
@@ -53,6 +58,9 @@ def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(
     assert failure.which.sizes[: len(sizes)] == sizes
     assert block in failure.text
     assert report.beginning == begins
+    assert report.pictured is not None
+    assert report.pictured.which.sizes[0] > 2, "a picture of several steps, which the smallest may not have"
+    assert not all(finding.ok for finding in findings(report.pictured.truth, report.pictured.outputs))
     assert f"Repeat with: {failure.repeat}" in str(report)
 
 
@@ -122,6 +130,7 @@ def test_nothing_is_saved_where_nothing_failed(tmp_path: Path, capsys: pytest.Ca
         (["exec:./nothing"], "./nothing is not there or not executable"),
         ([f"{MODULE}:right", "--save", "run.mat"], "--save run.mat ends in .mat; expected .npz or .py"),
         ([f"{MODULE}:right", "--sizes", "1,1,1,1"], "name it with --run"),
+        ([f"{MODULE}:right", "--run", "0", "--sizes", "1000000000,1,1,1"], "for which autodiff needs about"),
         ([f"{MODULE}:right", "--run", "0", "--regime", "wild"], "regime is 'wild'; expected one of ordinary"),
     ],
 )
@@ -152,9 +161,14 @@ def test_an_option_out_of_range_exits_2(arguments: list[str], capsys: pytest.Cap
         ({"max_examples": 0}, "max_examples is 0; expected a whole number from 1 on"),
         ({"seed": -1}, "seed is -1"),
         ({"run": 0, "sizes": (1, 2, 3)}, "sizes is"),
+        ({"run": 0, "sizes": 3}, "sizes is 3; expected (T, B, D, H), whole numbers"),
+        ({"run": 0, "sizes": (1, 2, 3, 4.5)}, "sizes is (1, 2, 3, 4.5); expected (T, B, D, H), whole numbers"),
+        ({"run": 0, "sizes": (10**9, 1, 1, 1)}, "the run has T=1000000000 B=1 D=1 H=1, for which autodiff needs"),
+        ({"sizes": (1, 1, 1, 1)}, "sizes and regime change one run; name it with run"),
         ({"timeout": 0}, "timeout is 0"),
+        ({"timeout": "long"}, "timeout is 'long'; expected seconds"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_named(argument: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(said)):
         oracle.check(adapters.right, **argument)

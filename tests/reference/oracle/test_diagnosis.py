@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from reference.oracle import ours
-from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unit, compose
+from reference.oracle.bugs import CATALOGUE, PROGRAMS, AsNamed, Bug, Derived, Unit, compose
 from reference.oracle.bugs.unit import Blocks, Edges, Step
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import judge
 from reference.oracle.truth import truths
-from reference.run import OUTPUTS, Array
+from reference.run import OUTPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
 
 BUGS = [*CATALOGUE.values()]
+WEIGHT_GRADIENTS = [f"d{name}" for name in WEIGHTS]
 FORWARD = [bug for bug in BUGS if bug.forward and bug.kind != "precision"]
 
 
@@ -98,6 +99,20 @@ def test_what_the_runs_cannot_tell_apart_is_all_named() -> None:
 def test_several_mistakes_are_named_together(ids: tuple[str, ...], known: Known) -> None:
     bugs = tuple(sorted((CATALOGUE[id] for id in ids), key=lambda bug: bug.number))
     assert names(evidence_of(compose(bugs), known)) == [set(ids)]
+
+
+@pytest.mark.parametrize("ids", PROGRAMS.values(), ids=lambda ids: ids[0])
+@pytest.mark.parametrize("base", [Unit, Derived])
+def test_a_program_that_was_seen_is_named_even_without_dx(ids: tuple[str, ...], base: type[Unit], known: Known) -> None:
+    evidence = evidence_of(compose(tuple(CATALOGUE[id] for id in ids), base), known, ["h", "C", *WEIGHT_GRADIENTS])
+    assert names(evidence) == [set(ids)]
+
+
+def test_of_a_program_that_was_seen_only_what_is_there_is_named(known: Known) -> None:
+    ids = ["dh_through_sigmoid", "dtanh_of_C", "weights_before_activation"]
+    assert set(ids) < set(PROGRAMS["R package rnn, backprop_lstm"])
+    evidence = evidence_of(compose(tuple(CATALOGUE[id] for id in ids)), known, ["h", "C", *WEIGHT_GRADIENTS])
+    assert names(evidence) == [set(ids)]
 
 
 def test_random_pairs_are_caught_always_and_named_mostly(known: Known) -> None:
@@ -200,6 +215,11 @@ class ForgetSquared(Unit):
         return s.C_prev * s.f**2 + s.i * s.g
 
 
+class SigmoidOff(Unit):
+    def sigmoid(self, z: Array) -> Array:
+        return super().sigmoid(z + 1e-11)
+
+
 class OutputOffAtStep2(Unit):
     def hidden(self, s: Step) -> Array:
         return super().hidden(s) * (1.01 if s.t == 2 else 1)
@@ -251,6 +271,7 @@ class FinalCOff(Unit):
 
 UNKNOWN = [
     (ForgetSquared, ("forward: first wrong at step 0", "C is wrong", "no step is right")),
+    (SigmoidOff, ("forward: first wrong at step 0", "it begins with an error of ", "e-12 alone")),
     (OutputOffAtStep2, ("forward: first wrong at step 2 of 3", "h is wrong and C is right")),
     (LastInputRowLost, ("forward: first wrong at step 0", "in row 1 of the batch")),
     (Delta15Shrunk, ("the error of dx is one of gate i alone", "the earliest is δ10; δ15")),

@@ -53,6 +53,12 @@ def test_what_is_written_is_read(name: str, dtype: str, tmp_path: Path) -> None:
         assert np.array_equal(array, run[key])
 
 
+@pytest.mark.parametrize("name", ["run.npz", "folder"])
+def test_a_masked_array_is_not_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="x is a masked array"):
+        write_run(tmp_path / name, RUN | {"x": np.ma.masked_array(RUN["x"])})
+
+
 def test_a_folder_that_holds_something_is_not_written_into(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(RunFileError, match="not empty"):
@@ -118,7 +124,7 @@ HOSTILE_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "one array": (lambda path: path.write_bytes(npy(np.zeros(4))), "neither an .npz file nor a folder"),
     "truncated": (
         lambda path: path.write_bytes(zipped(path, {"h.npy": npy(np.zeros(400))}).read_bytes()[:-30]),
-        "neither an .npz file nor a folder",
+        "an .npz file whose end is missing: it was cut short",
     ),
     "corrupt": (
         lambda path: path.write_bytes(

@@ -15,13 +15,9 @@ from reference.oracle.cases import draw_case
 from reference.oracle.files import write_run
 from reference.run import OUTPUTS
 from tests.candidates import adapters
+from tests.reference.oracle.pages import recorded
 
 SIZES = 4, 2, 3, 5
-
-
-def recorded(name: str = "right", dtype: str = "float64", sizes: Any = SIZES) -> dict[str, Any]:
-    inputs = draw_case(0, 1, np.dtype(dtype), sizes, "ordinary").inputs
-    return inputs | getattr(adapters, name)(**{key: array.copy() for key, array in inputs.items()})
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -89,6 +85,8 @@ def test_other_shapes_compile_their_own_truth(capsys: pytest.CaptureFixture[str]
         ({"x": np.zeros((4, 2, 9))}, ValueError, r"x has shape \(4, 2, 9\); expected \(T, B, D=3\)"),
         ({"x": np.zeros((4, 2, 3), int)}, TypeError, "x has dtype int64; expected float32 or float64"),
         ({"h0": np.full((2, 5), np.inf)}, ValueError, r"h0 is inf at \[0, 0\]; expected finite inputs"),
+        ({"h": np.ma.masked_array(np.zeros((4, 2, 5)))}, TypeError, "h is a masked array; expected one without a mask"),
+        ({"x": np.ma.masked_array(np.zeros((4, 2, 3)))}, TypeError, "x is a masked array; expected one without a mask"),
         ({"h": np.zeros((4, 2, 5), np.float16)}, TypeError, "h has dtype float16; expected float32 or float64"),
         ({"dc0": np.zeros((2, 5))}, TypeError, "dc0 is not an array of a run; expected W_f"),
         (dict.fromkeys(OUTPUTS), ValueError, "the run has no outputs; expected any of h, C"),
@@ -98,6 +96,25 @@ def test_what_is_no_run_is_refused_by_name(change: dict[str, Any], error: type[E
     run = recorded() | change
     with pytest.raises(error, match=said):
         judge({name: array for name, array in run.items() if array is not None})
+
+
+@pytest.mark.parametrize(("path", "error"), [("", ValueError), (3, TypeError), (None, TypeError)])
+def test_what_is_no_path_is_refused(path: Any, error: type[Exception], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "here", recorded())
+    monkeypatch.chdir(tmp_path / "here")  # a folder that could be judged
+    with pytest.raises(error, match=r"expected .*an \.npz file or a folder of \.npy files"):
+        judge(path)
+
+
+def test_an_empty_path_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["judge", ""]) == 2
+    said = "the path is empty; expected an .npz file or a folder of .npy files"
+    assert capsys.readouterr().err == f"lstm-oracle: {said}\n"
+
+
+def test_the_byte_order_does_not_matter() -> None:
+    assert judge({name: array.astype(array.dtype.newbyteorder()) for name, array in recorded().items()}).ok
 
 
 def test_a_huge_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_known_failures_are_expected_and_stale_lines_reported(pytester: pytest.P
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--lstm-layout=torch"], "--lstm-layout is 'torch'; expected manual"),
+        (["--lstm-layout=pytorch"], "--lstm-layout is 'pytorch'; expected one of manual, source, torch, keras, *"),
         (["--lstm-dtype=float16"], "--lstm-dtype is 'float16'; expected float64 or float32"),
         (["--lstm-xfails=absent"], "--lstm-xfails: *absent cannot be read*"),
         (["--lstm-xfails=bare"], "--lstm-xfails: *bare:1 gives no reason*"),

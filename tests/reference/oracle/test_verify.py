@@ -10,7 +10,7 @@ import pytest
 
 from manual import bptt, fused
 from manual.derivation import Edges, deltas
-from reference.oracle import peers, tolerance
+from reference.oracle import theirs, tolerance
 from reference.oracle.cases import SHAPES, Case, draw_case
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.truth import BLOCKS
@@ -104,7 +104,7 @@ def test_a_gradient_that_is_not_a_number_is_a_mismatch(monkeypatch: pytest.Monke
 
 def test_a_wrong_peer_is_a_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
     def shifted(cases: Sequence[Case]) -> list[dict[str, Array] | None]:
-        right = [peers.onnxruntime_blocks(case) for case in cases]
+        right = [theirs.onnxruntime_blocks(case) for case in cases]
         return [blocks and blocks | {"h": blocks["h"] * np.float32(1.001)} for blocks in right]
 
     monkeypatch.setitem(SUBJECTS, "onnxruntime", shifted)

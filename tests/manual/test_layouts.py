@@ -1,0 +1,241 @@
+"""Layouts: what they say is what the packages document; weights and gradients go to each and come back to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manual import Params, forward
+from manual.layouts import LAYOUTS, Layout, pack, unpack
+from tests.manual.documented import STEPS, states
+from tests.strategies import DTYPES, without_zeros
+from tests.twins import agree, params_of, same_bits
+
+names = st.sampled_from(list(LAYOUTS))
+TORCH = LAYOUTS["torch"]
+ODD = [-0.0, 0.0, np.inf, -np.inf, np.nan, 5e-324, -3e38]
+
+
+@st.composite
+def some_params(draw: st.DrawFn) -> Params:
+    """Weights of any values whatever; b_f is such that b_f - 1 is a number of the dtype."""
+    rng = np.random.default_rng(draw(st.integers(0, 99_999)))
+    H, D, dtype = draw(st.integers(1, 5)), draw(st.integers(0, 5)), draw(st.sampled_from(DTYPES))
+    params = Params.init(rng, D, H)
+    for array in (params.W, params.U, params.b):
+        array[...] = np.where(rng.random(array.shape) < 0.2, rng.choice(ODD, array.shape), rng.normal(size=array.shape))
+    params.b_f = rng.integers(-(2**20), 2**20, H) / 2**18
+    return Params(*(array.astype(dtype) for array in (params.W, params.U, params.b)))
+
+
+def arrays_of(params: Params) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in "WUb"}
+
+
+@given(params=some_params(), one=names, other=names, gradients=st.booleans())
+def test_weights_and_gradients_go_from_each_layout_to_each_other_and_back_to_the_bit(
+    params: Params, one: str, other: str, gradients: bool
+) -> None:
+    packed = pack(params, one, gradients=gradients)
+    there = pack(unpack(packed, one, gradients=gradients), other, gradients=gradients)
+    back = unpack(there, other, gradients=gradients)
+    assert same_bits(arrays_of(back), arrays_of(params))
+    assert same_bits(pack(back, one, gradients=gradients), packed)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_what_its_package_documents(layout: str) -> None:
+    run = without_zeros((4, 2, 3, 5))
+    params, inputs = params_of(run), [run.inputs[name] for name in ("x", "h0", "C0")]
+    ours, (h, C) = forward(params, *inputs), states(layout, pack(params, layout), *inputs)
+    agree({"h": ours.h, "C": ours.C}, {"h": h, "C": C})
+
+
+def test_every_layout_is_documented() -> None:
+    assert set(STEPS) == set(LAYOUTS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_forget_offset_rounds_once_where_it_must_and_from_a_half_to_two_never(dtype: str) -> None:
+    rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
+    params = Params.init(rng, 1, 500, dtype)
+    for spread in (1e-20, 0.3, 1, 50):
+        params.b_f = (spread * rng.normal(size=500)).astype(dtype)
+        once = unpack(pack(params, "haiku"), "haiku")
+        assert np.all(np.abs(once.b_f - params.b_f) <= eps / 2 * (1 + np.abs(params.b_f)))
+        assert same_bits({"b": once.b[500:]}, {"b": params.b[500:]})
+        assert same_bits(pack(once, "haiku"), pack(params, "haiku"))
+        assert same_bits(arrays_of(unpack(pack(once, "haiku"), "haiku")), arrays_of(once))
+    params.b_f = rng.uniform(0.5, 2, 500).astype(dtype)
+    assert same_bits(arrays_of(unpack(pack(params, "haiku"), "haiku")), arrays_of(params))
+
+
+def test_two_biases_are_added_and_given_as_one_and_zeros() -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    packed = pack(params, "torch")
+    assert packed["bias_ih_l0"].any()
+    assert not packed["bias_hh_l0"].any()
+    added = unpack(packed | {"bias_hh_l0": packed["bias_ih_l0"]}, "torch")
+    np.testing.assert_array_equal(added.b, 2 * params.b)
+
+
+def test_gradients_of_two_biases_are_the_same_up_to_rounding() -> None:
+    gradient = params_of(without_zeros((1, 1, 2, 3)))
+    packed = pack(gradient, "torch", gradients=True)
+    assert same_bits({"b": packed["bias_ih_l0"]}, {"b": packed["bias_hh_l0"]})
+    rounded = packed | {"bias_hh_l0": packed["bias_hh_l0"] * (1 + 2e-9)}  # the error of either shows in the result
+    np.testing.assert_allclose(unpack(rounded, "torch", gradients=True).b, gradient.b * (1 + 1e-9), rtol=1e-15)
+    said = "gradients of bias_ih_l0 and bias_hh_l0 differ by up to .*; expected the same in both: the gates take their"
+    for name, wrong in product(BIASES, (np.zeros(12), packed["bias_hh_l0"] * 1.0001, np.full(12, np.nan))):
+        with pytest.raises(ValueError, match=said):
+            unpack(packed | {name: wrong}, "torch", gradients=True)
+    for odd in ODD:
+        gradient.b[...] = odd
+        back = unpack(pack(gradient, "torch", gradients=True), "torch", gradients=True)
+        assert same_bits(arrays_of(back), arrays_of(gradient))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("gradients", [False, True])
+def test_what_is_packed_and_unpacked_is_new(layout: str, gradients: bool) -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    kept = {name: array.copy() for name, array in arrays_of(params).items()}
+    packed = pack(params, layout, gradients=gradients)
+    assert all(array.flags.c_contiguous for array in packed.values())
+    unpacked = unpack(packed, layout, gradients=gradients)
+    for array in arrays_of(unpacked).values():
+        array += 1
+    for array in packed.values():
+        array *= 2
+    assert same_bits(arrays_of(params), kept)
+    assert not any(np.shares_memory(a, b) for a in packed.values() for b in arrays_of(unpacked).values())
+
+
+def nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, array in arrays.items():
+        outer, _, inner = name.partition("/")
+        found.setdefault(outer, {})[inner] = array
+    return found
+
+
+def test_arrays_are_taken_nested_behind_a_prefix_and_without_a_bias() -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    assert same_bits(arrays_of(unpack(nested(pack(params, "flax")), "flax")), arrays_of(params))
+    assert same_bits(arrays_of(unpack({"params": pack(params, "flax")}, "flax", prefix="params/")), arrays_of(params))
+    model = {"embed.weight": np.ones((7, 2))} | pack(params, "torch", prefix="lstm.")
+    assert same_bits(arrays_of(unpack(model, "torch", prefix="lstm.")), arrays_of(params))
+    without = {"weight_ih": (p := pack(params, "equinox"))["weight_ih"], "weight_hh": p["weight_hh"], "bias": None}
+    assert not unpack(without, "equinox").b.any()
+    assert np.array_equal(unpack({"linear/w": pack(params, "haiku")["linear/w"]}, "haiku").b, [1] * 3 + [0] * 9)
+
+
+def test_a_layout_of_ones_own() -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    mine = Layout(
+        "ogif", U=("Wo", "Wg", "Wi", "Wf"), W=("Wo", "Wg", "Wi", "Wf"), b=("bo", "bg", "bi", "bf"), h_first=True
+    )
+    packed = pack(params, mine)
+    np.testing.assert_array_equal(packed["Wg"], np.vstack([params.W_g, params.U_g]))
+    np.testing.assert_array_equal(packed["bf"], params.b_f)
+    assert same_bits(arrays_of(unpack(packed, mine)), arrays_of(params))
+
+
+class Unreadable:
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("requires grad")
+
+
+GOOD = {"weight_ih_l0": np.ones((12, 2)), "weight_hh_l0": np.ones((12, 3))}
+BIASES = {"bias_ih_l0": np.ones(12), "bias_hh_l0": np.ones(12)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "layout", "error", "said"),
+    [
+        (GOOD, "pytorch", ValueError, "layout is 'pytorch'; expected one of source, torch, keras, .*, or a Layout"),
+        ([1, 2], "keras", TypeError, "arrays is of type list; expected a mapping with recurrent_kernel, kernel, bias"),
+        ({}, "torch", ValueError, "weight_hh_l0, weight_ih_l0 missing; expected weight_hh_l0, "),
+        (GOOD | {"bias_ih_l0": np.ones(12)}, "torch", ValueError, "bias_hh_l0 missing; expected "),
+        (GOOD | {"weight_ih_l1": 1}, "torch", TypeError, "weight_ih_l1 is no array of this layout; expected weight_hh"),
+        (GOOD | {"weight_ih_l0": np.ones((2, 12))}, "torch", ValueError,
+         r"weight_ih_l0 has shape \(2, 12\); expected \(4H=12, D\)"),
+        (GOOD | {"weight_hh_l0": np.ones((3, 12))}, "torch", ValueError,
+         r"weight_hh_l0 has shape \(3, 12\); expected \(4H, H\) of some D and H"),
+        (GOOD | {"weight_hh_l0": np.ones(12)}, "torch", ValueError,
+         r"weight_hh_l0 has shape \(12,\); expected 2 dimensions, \(4H, H\)"),
+        (GOOD | BIASES | {"bias_hh_l0": np.ones(3)}, "torch", ValueError,
+         r"bias_hh_l0 has shape \(3,\); expected \(4H=12,\)"),
+        (GOOD | {"weight_ih_l0": np.ones((12, 2), np.float32)}, "torch", TypeError,
+         "weight_ih_l0 has dtype float32; expected float64"),
+        (GOOD | {"weight_hh_l0": np.ones((12, 3), np.float16)}, "torch", TypeError, "has dtype float16; expected f"),
+        (GOOD | {"weight_hh_l0": [[1.0], [1.0, 2.0]]}, "torch", ValueError, "weight_hh_l0 is not rectangular"),
+        (GOOD | {"weight_hh_l0": Unreadable()}, "torch", TypeError, "weight_hh_l0 cannot be read as an array: req"),
+        ({"linear/w": np.ones((2, 12))}, "haiku", ValueError, r"linear/w has shape \(2, 12\); expected \(D\+H, 4H\)"),
+        ({"linear/w": np.ones((5, 10))}, "haiku", ValueError, r"linear/w has shape \(5, 10\); expected \(D\+H, 4H\)"),
+        ({"W": np.ones((2, 12, 2)), "R": np.ones((2, 12, 3))}, "onnx", ValueError,
+         r"R has shape \(2, 12, 3\); expected \(directions=1, 4H, H\)"),
+        ({"W": np.ones((1, 12, 2)), "R": np.ones((1, 12, 3)), "B": np.ones((1, 12))}, "onnx", ValueError,
+         r"B has shape \(1, 12\); expected \(directions=1, 8H=24\)"),
+        ({"upward/W": np.ones((12, 2)), "lateral/W": np.ones((0, 0))}, "chainer", ValueError, r"some D and H > 0"),
+    ],
+)  # fmt: skip
+def test_wrong_arrays_are_refused_by_name(arrays: Any, layout: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        unpack(arrays, layout)
+
+
+def test_what_is_behind_a_prefix_is_refused_by_its_whole_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"^lstm\.weight_hh_l0 missing; expected lstm\.weight_hh_l0, lstm\.weight_ih_l0"
+    ):
+        unpack({"lstm.weight_ih_l0": np.ones((12, 2))}, "torch", prefix="lstm.")
+
+
+def test_a_model_around_the_layer_is_told_the_prefixes_that_would_do() -> None:
+    model = {"embed.weight": np.ones((7, 2))} | {
+        f"lstm{k}.{name}": array for k in (1, 2) for name, array in GOOD.items()
+    }
+    with pytest.raises(TypeError, match=r"^embed\.weight is no .*; or say prefix='lstm1\.'; or say prefix='lstm2\.'$"):
+        unpack(model, "torch")
+
+
+def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
+    params = params_of(without_zeros((1, 1, 2, 3)))
+    bare = replace(TORCH, b=(), second_b=())
+    with pytest.raises(
+        ValueError, match=r"params\.b is not what the layout has without a bias; expected a layout with"
+    ):
+        pack(params, bare)
+    assert set(pack(params, bare, gradients=True)) == set(GOOD)
+    params.b[...] = 0
+    assert same_bits(arrays_of(unpack(pack(params, bare), bare)), arrays_of(params))
+
+
+def test_what_is_not_params_is_not_packed() -> None:
+    with pytest.raises(TypeError, match=r"params is of type dict; expected manual\.Params"):
+        pack(GOOD, "torch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"gates": "ifgg"}, "gates is 'ifgg'; expected the letters f, i, g and o"),
+        ({"U": ("a", "b")}, r"U is \('a', 'b'\); expected the name of one array, or four"),
+        ({"W": ()}, r"W is \(\); expected the name"),
+        ({"transposed": "V"}, "transposed is 'V'; expected 'UW'"),
+        ({"U": "w", "W": "w", "transposed": "U"}, "transposed is 'U'; expected 'UW'"),
+        ({"b": tuple("ifgo"), "interleaved": True}, "interleaved is True; expected one array with all gates"),
+        ({"b": "weight_ih_l0"}, "'weight_ih_l0' is named twice; expected another name"),
+    ],
+)
+def test_a_layout_that_cannot_be_is_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(TORCH, **changed)

@@ -1,0 +1,89 @@
+"""The layouts against the packages: another's layer, given our arrays, is our LSTM, and ours, given its own, is its."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manual import forward, infer
+from manual.layouts import LAYOUTS, pack, unpack
+from reference.oracle import discover
+from reference.oracle.cases import Case
+from tests.manual.packages import PACKAGES, Package
+from tests.strategies import without_zeros
+from tests.twins import agree, judge, params_of
+
+SIZES = (4, 2, 3, 5)
+pytestmark = pytest.mark.filterwarnings("default")  # other people's
+
+
+@cache
+def made(name: str) -> Package:
+    return PACKAGES[name]()
+
+
+@pytest.fixture(params=PACKAGES)
+def package(request: pytest.FixtureRequest) -> Package:
+    try:
+        return made(request.param)
+    except ImportError as error:
+        pytest.skip(f"{request.param}: {error}")
+
+
+def flat(arrays: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in arrays.items():
+        found |= flat(value, f"{above}{name}/") if isinstance(value, Mapping) else {above + name: np.asarray(value)}
+    return found
+
+
+def test_a_layer_given_our_arrays_computes_our_states_and_its_gradients_are_ours(package: Package) -> None:
+    run = without_zeros(SIZES, package.dtype)
+    h, C_T, gradients = package.computes(pack(params_of(run), package.layout), run)
+    judge(run, {"h": np.asarray(h), "C_T": np.asarray(C_T)})
+    if gradients is not None:
+        found = unpack(gradients, package.layout, gradients=True)
+        judge(run, {f"d{name}": gradient for name, gradient in found.gates().items()})
+
+
+def test_a_layers_own_arrays_drive_our_lstm_to_its_output_and_are_recognised(package: Package) -> None:
+    run, rng = without_zeros(SIZES, package.dtype), np.random.default_rng(0)
+    own = flat(package.own(*SIZES[2:]))
+    assert {name: array.dtype for name, array in own.items()} == dict.fromkeys(own, np.float32)
+    moved = {name: (a + rng.normal(size=a.shape)).astype(run.dtype) for name, a in own.items()}  # new biases are zero
+    params = unpack(moved, package.layout, prefix=package.prefix)
+    packed = pack(params, package.layout, prefix=package.prefix)
+    assert {name: array.shape for name, array in packed.items()} == {name: array.shape for name, array in own.items()}
+    h, C_T, _ = package.computes({name.removeprefix(package.prefix): array for name, array in moved.items()}, run)
+    theirs = {"h": np.asarray(h), "C_T": np.asarray(C_T)}
+    judge(Case(0, "ordinary", run.inputs | params.gates()), theirs)
+    for ours in (forward, infer):
+        states = ours(params, *(run.inputs[name] for name in ("x", "h0", "C0")))
+        agree({"h": states.h, "C_T": states.C_T}, theirs)
+    state = {name: run.inputs[name] for name in ("x", "h0", "C0")}
+    (found,) = discover(moved | state | theirs).explanations
+    assert package.layout in found.packages
+
+
+def test_a_layer_given_arrays_with_two_gates_exchanged_is_told_apart(package: Package) -> None:
+    """The tests above can fail."""
+    run, layout = without_zeros(SIZES, package.dtype), LAYOUTS[package.layout]
+    exchanged = replace(layout, gates=layout.gates.translate(str.maketrans("io", "oi")))
+    h, C_T, _ = package.computes(pack(params_of(run), exchanged), run)
+    with pytest.raises(AssertionError, match="units off"):
+        judge(run, {"h": np.asarray(h), "C_T": np.asarray(C_T)})
+
+
+def test_every_layout_but_the_sources_is_a_packages() -> None:
+    held = set()
+    for name in PACKAGES:
+        try:
+            held.add(made(name).layout)
+        except ImportError:
+            held.add(name.partition(".")[0])
+    assert held == set(LAYOUTS) - {"source"}

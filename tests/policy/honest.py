@@ -1,0 +1,87 @@
+"""Honest implementations, the runs that they are judged on, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from unittest.mock import patch
+
+import numpy as np
+
+from manual import derivation
+from reference import lstm
+from reference.oracle import ours, theirs
+from reference.oracle.cases import REGIMES, Case, draw_case, draw_inputs
+from reference.oracle.findings import judge
+from reference.oracle.truth import evaluate, truths
+from reference.oracle.verify import SUBJECTS
+from reference.run import Array, DType
+
+DTYPES = np.dtype(np.float64), np.dtype(np.float32)
+LONG = 400, 2, 3, 5  # beyond what `draw_case` draws: one run of sixteen
+CHUNK = 512  # fills the lanes of what JAX compiles
+Outputs = dict[str, Array]
+Subject = Callable[[Sequence[Case]], Sequence[Outputs | None]]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One run of an honest implementation."""
+
+    who: str
+    dtype: str
+    regime: str
+    ratio: float  # its worst error, as a multiple of the tolerance
+    units: float
+    place: str  # run and block, in words
+
+
+def judge_all(subjects: Mapping[str, Subject], cases: Sequence[Case]) -> tuple[list[Judged], int]:
+    """What comes of these runs, and how many were left out: those that the judge refuses."""
+    known, judged, refused = truths(cases), [], 0
+    for who, subject in subjects.items():
+        for case, truth, outputs in zip(cases, known, subject(cases), strict=True):
+            if outputs is None:
+                continue
+            if not truth.tells(case.dtype):
+                refused += 1
+                continue
+            worst = max(judge(truth, outputs, case.dtype), key=lambda finding: finding.ratio)
+            place = f"{case}, {worst.block}: {worst.units:.1f} of {worst.tolerance:.1f} units"
+            judged.append(Judged(who, case.dtype.name, case.regime, worst.ratio, worst.units, place))
+    return judged, refused
+
+
+def chunks(seed: int, runs: int) -> Iterator[list[Case]]:
+    """The runs, in lists of one dtype."""
+    for first in range(0, runs, CHUNK):
+        numbers = range(first, min(first + CHUNK, runs))
+        for turn, dtype in enumerate(DTYPES):
+            yield [draw(seed, number, dtype) for number in numbers if number // len(REGIMES) % 2 == turn]
+
+
+def draw(seed: int, number: int, dtype: DType) -> Case:
+    if number % 16:
+        return draw_case(seed, number, dtype)
+    regime = REGIMES[number % len(REGIMES)]
+    return Case(number, regime, draw_inputs(np.random.default_rng([seed, number]), LONG, regime, dtype))
+
+
+def subjects() -> dict[str, Subject]:
+    """Whoever is honest, by name; PyTorch where it is installed."""
+    more = {
+        "bptt, sigmoid by tanh": lambda cases: [sigmoid_by_tanh(case) for case in cases],
+        "JAX": lambda cases: evaluate(theirs.by_autodiff(lstm.unroll), cases, cases[0].dtype),
+    }
+    if find_spec("torch"):
+        from reference.oracle.packages import torch
+
+        more["PyTorch"] = lambda cases: [None if 0 in case.sizes else torch.lstm(**case.inputs) for case in cases]
+    return SUBJECTS | more
+
+
+def sigmoid_by_tanh(case: Case) -> Outputs:
+    """The unit with another form of the sigmoid."""
+    with patch.object(derivation, "sigmoid", lambda z: (1 + np.tanh(z / 2)) / 2):
+        return ours.bptt_blocks(case)
