@@ -23,6 +23,7 @@ FINER: tuple[Sizes, ...] = ((12, 4, 6, 7),)  # what these save pays for their co
 MANY = 2000  # runs or more
 LANES = 32  # runs in one call at most; fewer where together they would have more than
 MOST_NUMBERS = 2**19  # in their blocks: for a call takes its time however few of its lanes are used
+LARGE = 2**23  # numbers in the blocks of one run
 LEAVING = {"dh_T": "dh_next", "dC_T": "dC_next"}  # a loss on the last state is one on what leaves the last step
 PADDED = {name: dims for name, dims in INPUTS.items() if name not in LEAVING} | dict.fromkeys(LEAVING.values(), "TBH")
 
@@ -50,6 +51,11 @@ def numbers_of(shape: Sizes) -> int:
     """How many numbers the blocks of a run have, about."""
     T, B, D, H = shape
     return 34 * T * B * max(D, H) + 4 * H * (H + D)
+
+
+def is_large(shape: Sizes) -> bool:
+    """Whether one run is worth many threads."""
+    return numbers_of(shape) > LARGE
 
 
 def calls(cases: Sequence[Case], many: bool = False) -> Iterator[tuple[Sizes, int, list[int]]]:

@@ -18,7 +18,7 @@ from reference.at_once import pull_back
 from reference.lstm import full_precision
 from reference.oracle import tolerance
 from reference.oracle.cases import Case, Sizes
-from reference.oracle.padding import calls, stacked
+from reference.oracle.padding import calls, is_large, stacked
 from reference.probes import EDGES, TO_X
 from reference.run import GRADIENTS, Array, DType
 
@@ -28,6 +28,7 @@ BLOCKS = VALUES | DELTAS | GRADIENTS  # what a run is judged by, with dimensions
 DIMS = BLOCKS | {"C_T": "BH"}
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 MOST_ROUNDING = 0.01
+ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 
 # A function of (weights, x, h0, C0, upstream), as `reference.probes.pull_back`, that returns blocks.
 Function = Callable[..., dict[str, Any]]
@@ -102,7 +103,7 @@ class Batch:
         self.sizes[: len(cases)] = [case.sizes for case in cases]
         self.inputs = stacked(cases, shape, lanes, FLOAT64)
         with full_precision():
-            self.found = compiled(told)(self.inputs, self.sizes)
+            self.found = compiled(told, is_large(shape))(self.inputs, self.sizes)
 
     @cached_property
     def blocks(self) -> dict[str, Array]:
@@ -212,16 +213,16 @@ def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[di
     for shape, most, numbers in calls(cases):
         with full_precision():
             inputs = stacked([cases[k] for k in numbers], shape, most, dtype)
-            together = {name: np.asarray(a) for name, a in compiled(function)(*inputs).items()}
+            together = {name: np.asarray(a) for name, a in compiled(function, is_large(shape))(*inputs).items()}
         for lane, k in enumerate(numbers):
             results[k] = cut({name: array[lane] for name, array in together.items()}, cases[k], dtype)
     return [results[k] for k in range(len(cases))]
 
 
 @cache
-def compiled(function: Callable[..., Any]) -> Any:
-    """The function over many runs at once."""
-    return jax.jit(jax.vmap(function))
+def compiled(function: Callable[..., Any], spread: bool = False) -> Any:
+    """The function over many runs at once, on one thread, as others run beside it; or `spread` over all."""
+    return jax.jit(jax.vmap(function), compiler_options=None if spread else ONE_THREAD)
 
 
 def cut(padded: Mapping[str, Array], case: Case, dtype: DType) -> dict[str, Array]:
