@@ -12,8 +12,9 @@ PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'mat
 TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
 PYTORCH := $(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
 CHEX := $(BIN)/python -c 'import chex' 2>/dev/null || $(PIP) install 'chex>=0.1.90'
+MUTATES := $(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(PIP) install 'cosmic-ray>=8.7'
 
-.PHONY: help verify test deep accuracy false-alarms compare found naming vectors bench gallery lint check lock clean
+.PHONY: help verify test deep accuracy false-alarms compare found naming vectors mutants bench gallery lint check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +60,10 @@ gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium
 	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
 	@$(BIN)/python -m tests.gallery
 
+mutants: $(STAMP) ## change the code in one place at a time, and see a test fail each time; under an hour
+	@$(MUTATES)
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 lint: $(STAMP) ## ruff, the formatter's check, and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -78,7 +83,7 @@ lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade:
 	    --no-emit-index-url --no-config --output-file requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
 	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp comes last and goes first: without it an installation was cut short, and starts over.

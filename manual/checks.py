@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.float32, np.float64)
 
 
 def checked(

@@ -15,6 +15,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from manual.checks import checked
 from manual.unit import Array, CheckpointedTape, Params, States, Tape
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 AnyTape = TypeVar("AnyTape", Tape, CheckpointedTape, Tape | CheckpointedTape)
 Outcome = TypeVar("Outcome", Tape, CheckpointedTape, States)
 
-WIDER: dict[Any, np.dtype[Any]] = {np.dtype("f4"): np.dtype("f8"), np.dtype("f8"): np.dtype(np.longdouble)}
+WIDER: dict[Any, Any] = {np.dtype("f4"): np.float64, np.dtype("f8"): np.longdouble}
 
 
 def forward(
@@ -83,7 +84,7 @@ def _finite(value: object) -> bool:
     return all(_finite(part) for part in _parts(value).values())
 
 
-def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
+def _cast(value: Any, dtype: npt.DTypeLike) -> Any:
     if isinstance(value, np.ndarray):
         return value.astype(dtype)
     if isinstance(value, int):

@@ -41,7 +41,7 @@ class _Gate:
         self.__get__(params, Params)[...] = checked(self.name, value, dims, sizes, params.dtype)
 
 
-@dataclass(eq=False, repr=False)
+@dataclass(eq=False)
 class Params:
     """The weights of one LSTM unit, the four gates side by side in the order f, i, g, o.
 
@@ -79,8 +79,7 @@ class Params:
     def __setattr__(self, name: str, value: Array) -> None:
         if name not in DIMS and name not in type(self).__dict__:
             raise AttributeError(f"Params has no {name}; expected W, U, b or one of {', '.join(self.gates())}")
-        old = self.__dict__.get(name)
-        if old is not None and value is not old:  # neither the constructor nor `params.W -= …`
+        if name in self.__dict__:  # it is not the constructor
             sizes = {"D": self.input_size, "H": self.hidden_size, "4H": 4 * self.hidden_size}
             value = checked(name, value, DIMS[name], sizes, self.dtype)
         super().__setattr__(name, value)
@@ -158,7 +157,7 @@ class Params:
         return f"Params(input_size={self.input_size}, hidden_size={self.hidden_size}, dtype={self.dtype})"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Tape:
     """What a forward pass leaves for the backward pass.
 
@@ -221,7 +220,7 @@ class Tape:
         return f"Tape(T={T}, B={B}, {self.params!r})"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class CheckpointedTape:
     """What a forward pass leaves that keeps the cell state of every so many steps only.
 
@@ -268,7 +267,7 @@ class States:
     C_T: Array  # BH
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Gradients:
     """The loss gradient with respect to everything that went into a forward pass."""
 

@@ -22,12 +22,12 @@ WEIGHTS = {f"{kind}_{gate}": dims for kind, dims in {"W": "HH", "U": "DH", "b": 
 INPUTS = WEIGHTS | {"x": "TBD", "h0": "BH", "C0": "BH", "dh": "TBH", "dh_T": "BH", "dC_T": "BH"}
 GRADIENTS = {f"d{name}": dims for name, dims in WEIGHTS.items()} | {"dx": "TBD", "dh0": "BH", "dC0": "BH"}
 OUTPUTS = {"h": "TBH", "C": "TBH", "C_T": "BH"} | GRADIENTS
-REQUIRED = [name for name in INPUTS if name[0] in "WU" or name == "x"]
+REQUIRED = [name for name in INPUTS if name[0] in "WUx"]
 
 
 def sizes_of(run: Run) -> dict[str, int]:
     """T, B, D and H of a run's inputs."""
-    return dict(zip("TBD", run["x"].shape, strict=True)) | {"H": run["W_f"].shape[0]}
+    return dict(zip("TBD", run["x"].shape, strict=True)) | {"H": len(run["W_f"])}
 
 
 def with_weights(params: Mapping[str, Any], **others: Any) -> dict[str, Array]:

@@ -86,8 +86,9 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
     if regime == "remembering":
         run["b_f"] += 6
     absent = [["b_f", "b_i", "b_g", "b_o"], ["h0"], ["C0"], ["dh"], ["dh_T"], ["dC_T"]]
-    drop = [regime == "plain" and group != ["dh"] for group in absent]
-    if regime != "plain":
+    if regime == "plain":
+        drop = [group != ["dh"] for group in absent]
+    else:
         drop = (rng.random(len(absent)) < 0.125).tolist()
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
             drop[3:] = False, False, False

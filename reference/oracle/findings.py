@@ -32,13 +32,13 @@ class Finding:
     @property
     def ok(self) -> bool:
         """Whether the error is rounding; where rounding knows no bound, nothing is."""
-        return self.units <= self.tolerance < math.inf
+        return self.units <= self.tolerance and math.isfinite(self.tolerance)
 
 
 def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Finding]:
     """One finding for each block of the outputs, in units of `dtype`'s rounding."""
     return [
-        Finding(block, float(np.max(by_step, initial=0)), truth.tolerance, int(np.argmax(by_step)) if timed else None)
+        Finding(block, float(by_step.max()), truth.tolerance, int(by_step.argmax()) if timed else None)
         for block, by_step, timed in errors(truth, outputs, dtype)
     ]
 
@@ -80,11 +80,11 @@ def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place
     ]
     order = [*VALUES, "C_T", *DELTAS, *GRADIENTS]
 
-    def position(place: Place) -> tuple[int, int, int]:
+    def position(place: Place) -> tuple[bool, float, int]:
         block, step = place
         if block in VALUES:
-            return 0, step or 0, order.index(block)
-        return 1, -step if step is not None else 1, order.index(block)
+            return False, step or 0, order.index(block)
+        return True, -step if step is not None else math.inf, order.index(block)
 
     return min(wrong, key=position, default=None)
 
@@ -101,7 +101,7 @@ def errors(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[tup
     """Each block with its worst error at every step, and whether it has steps."""
     found = []
     for block, got in outputs.items():
-        timed = block in BLOCKS and BLOCKS[block][0] == "T" and len(got) > 0
+        timed = "T" in BLOCKS.get(block, "") and len(got) > 0
         if got.shape != truth.blocks[block].shape or got.dtype != dtype:
             found.append((block, np.array([np.inf]), False))
             continue

@@ -45,7 +45,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array 
     arriving = handed_back(arriving, let_through)  # where δ4 cancels, the error that came with it stays
     cell = np.maximum(1, largest(C_prev))
     gate = arriving * cell
-    to_h, to_x = (gate * longest_row([inputs[f"{s}_{k}"] for k in GATES]) for s in "WU")
+    to_h, to_x = (gate * largest_norm([inputs[f"{s}_{k}"] for k in GATES]) for s in "WU")
     one = np.ones_like(gate)
 
     scale = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), one) | {"C": cell}
@@ -55,8 +55,8 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array 
     scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
     scale["C_T"] = np.max(cell[..., -1:, :, :], axis=-3, initial=1)
     h_prev = np.maximum(np.abs(h_prev), SMALLEST) * rows
-    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev[..., :1]) * rows}.items():
-        by_step = gate[..., 0] * np.max(np.sqrt(np.sum(values**2, axis=-2)), axis=-1, initial=0, keepdims=True)
+    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev) * rows}.items():
+        by_step = gate[..., 0] * np.max(np.linalg.norm(values, axis=-2), axis=-1, initial=0, keepdims=True)
         over_time = np.sqrt(np.sum(by_step**2, axis=-2, keepdims=factor != "b"))
         scale |= {f"d{factor}_{k}": over_time for k in GATES}
     return scale
@@ -68,7 +68,7 @@ def unit(scale: Array, dtype: DType) -> Array:
     A number below the normal range counts as zero: JAX, among others, flushes it.
     """
     info = np.finfo(dtype)
-    return float(info.eps) * scale + float(info.tiny)
+    return info.eps * scale + info.tiny
 
 
 def units(error: Array, scale: Array, dtype: DType) -> Array:
@@ -98,10 +98,10 @@ def largest(block: Array) -> Array:
     return np.max(np.abs(block), axis=(-2, -1), initial=0, keepdims=True)
 
 
-def longest_row(matrices: Sequence[Array]) -> Array:
+def largest_norm(matrices: Sequence[Array]) -> Array:
     """The largest Euclidean norm of a row of these matrices side by side, at least 1; (1, 1, 1)."""
-    squares = sum(np.sum(matrix.astype(np.float64) ** 2, axis=-1) for matrix in matrices)
-    return at(np.max(np.sqrt(squares), axis=-1, initial=1, keepdims=True)[..., None])
+    rows = np.concatenate(matrices, axis=-1).astype(np.float64)
+    return at(np.max(np.linalg.norm(rows, axis=-1, keepdims=True), axis=-2, initial=1, keepdims=True))
 
 
 def handed_back(arriving: Array, let_through: Array) -> Array:

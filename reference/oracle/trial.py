@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
-import numpy as np
-
-from reference.oracle.behaviour import FATAL, Observation, Problem
+from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
 from reference.oracle.findings import Finding, judge, judge_together
 from reference.oracle.truth import Truth
@@ -33,7 +32,7 @@ class Which:
     @property
     def size(self) -> tuple[bool, int, int]:
         """How much there is to look at, to be compared; an empty run shows little and comes last."""
-        return 0 in self.sizes, int(np.prod(self.sizes)), sum(self.sizes)
+        return 0 in self.sizes, prod(self.sizes), sum(self.sizes)
 
     @property
     def sizes_text(self) -> str:
@@ -85,7 +84,8 @@ def trial(case: Case, seen: Observation, found: Sequence[Finding]) -> Trial:
     """
     which = Which.of(case)
     if 0 in which.sizes and [problem.kind for problem in seen.problems] == ["raises"]:
-        return Trial(which, refused=seen.problems[0].text)
+        (problem,) = seen.problems
+        return Trial(which, refused=problem.text)
     return Trial(which, tuple(found), seen.problems)
 
 
@@ -103,4 +103,4 @@ def in_order(outputs: Run) -> dict[str, Array]:
 
 def returned(seen: Observation) -> bool:
     """Whether there is something to compare another call with."""
-    return bool(seen.outputs) and not any(problem.kind in FATAL for problem in seen.problems)
+    return bool(seen.outputs) and not seen.fatal

@@ -101,9 +101,10 @@ function, not whether the function is an LSTM. ONNX's vectors hold no gradients.
 
 Every check is used as its documentation shows, with its own step and tolerance. The gradient checks are given the whole
 layer, h, h_T and C_T as functions of all weights, x, h0 and C0, at one draw of standard normal values with {sizes};
-`check_grads` and chex in reverse mode, chex in float64. In brackets: from least to most over {seeds} such draws.
-chex scales its tolerance by the size of the first argument, which is W_f here. ONNX's six node tests are run by the
-comparison of its own backend runner. `lstm-oracle check` draws its 100 runs. False alarms are those on the right unit.
+`check_grads` and chex in reverse mode, chex in float64, whose tolerance grows with the size of the first argument, here
+W_f. In brackets: from least to most over {seeds} such draws, taken for the backward mistakes alone. ONNX's six
+node tests are compared by its own backend runner. `lstm-oracle check` draws its 100 runs. False alarms are those on the
+right unit.
 
 ## What each one missed
 

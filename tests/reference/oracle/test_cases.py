@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -26,6 +27,43 @@ def test_the_seed_and_the_number_repeat_a_run() -> None:
         one, other = (draw_case(3, number, F64) for _ in range(2))
         assert (one.number, one.regime, one.sizes) == (number, other.regime, other.sizes)
         assert all(np.array_equal(one.inputs[name], other.inputs[name]) for name in INPUTS)
+
+
+# The first runs of seed 0, by the sum of the magnitudes in their weights, biases, x and states, and in what arrives.
+FIRST = [
+    ("ordinary", (3, 3, 0, 21), [460.0371541079578, 69.98065988559259, 107.10726052426342, 109.9907477021283]),
+    ("linear", (51, 2, 1, 6), [4.933239775063702, 18.840152341149498, 80.45587628484499, 503.66431592409174]),
+    ("saturated", (1, 2, 17, 16), [450.45883508352824, 713.0634606076054, 77.17689695466463, 75.10611075704692]),
+    ("remembering", (23, 3, 2, 4), [44.28359014771124, 27.96870279109308, 126.7640071173047, 229.85053787177117]),
+    ("large", (8, 1, 6, 2), [27.931086908749368, 3.7976355606611385, 37.20723901926483, 18726230.535764486]),
+    ("tiny", (29, 2, 1, 5), [66.07096257945688, 15.966959903278724, 62.39383940976761, 5.266167098936684e-06]),
+    ("plain", (14, 2, 4, 7), [114.70508058828517, 0.0, 85.11348819968282, 161.70944605062078]),
+]
+
+
+def test_a_seed_and_a_number_name_the_same_run_in_every_version() -> None:
+    """For a report names a run by them; whoever changes what is drawn changes these, and says so."""
+    names = [*INPUTS]
+    groups = names[:8], names[8:12], ["x", "h0", "C0"], [*UPSTREAM]
+    for number, (regime, sizes, sums) in enumerate(FIRST):
+        run = draw_case(0, number, F64)
+        assert (run.regime, run.sizes) == (regime, sizes)
+        found = [sum(np.sum(np.abs(run.inputs[name])) for name in group) for group in groups]
+        np.testing.assert_allclose(found, sums, rtol=1e-12)
+    assert np.sum([run.sizes for run in many()], axis=0).tolist() == [17491, 3305, 11113, 17689]
+    assert [run.number for run in many()[:150] if 0 in run.sizes] == [0, 56, 104, 121]
+    assert [run.number for run in many()[:60] if len({*run.sizes}) < 4] == [0, 25, 32, 48, 51]
+    dropped = [run.number for run in many()[:40] if not run.inputs["C0"].any() and 0 not in run.sizes]
+    assert dropped == [4, 6, 7, 10, 13, 14, 19, 20, 22, 27, 30, 31, 34, 35, 36]
+
+
+def test_other_sizes_or_another_regime_can_be_asked_for() -> None:
+    own = draw_case(0, 3, F64)
+    assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).sizes == (2, 3, 4, 5)
+    assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).regime == own.regime
+    tiny = draw_case(0, 3, F64, regime="tiny")
+    assert (tiny.number, tiny.regime, tiny.sizes) == (3, "tiny", own.sizes)
+    assert np.max(np.abs(tiny.inputs["dh"])) < 1e-4
 
 
 def test_another_seed_or_number_gives_another_run() -> None:
@@ -74,11 +112,30 @@ def test_draw_sizes_is_within_one_shape() -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         sizes = draw_sizes(rng)
+        assert [type(size) for size in sizes] == [int] * 4
         assert any(all(size <= most for size, most in zip(sizes, shape, strict=True)) for shape in SHAPES)
+
+
+def test_one_of_sixty_runs_has_no_steps_one_no_rows_and_one_no_inputs() -> None:
+    class Rng:
+        """Draws the first shape, sizes that differ, and then what is to be zero."""
+
+        def __init__(self, zero: int) -> None:
+            self.given = iter([0, 1, 2, 3, 4, zero])
+
+        def integers(self, *bounds: int) -> int:
+            self.bounds = bounds
+            return next(self.given)
+
+    for zero in range(60):
+        rng = Rng(zero)
+        assert draw_sizes(rng) == (*(0 if axis == zero else axis + 1 for axis in range(3)), 4)
+        assert rng.bounds == (60,)
 
 
 def test_regimes_take_turns() -> None:
     assert [run.regime for run in many()[: 2 * len(REGIMES)]] == [*REGIMES, *REGIMES]
+    assert get_args(Regime) == (*REGIMES, "recorded")  # which nobody draws
 
 
 def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
@@ -92,6 +149,28 @@ def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
         (False, True, True),
         (True, True, False),
     }
+
+
+def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -> None:
+    class Rng:
+        """Draws numbers that are not zero, and drops what it is told."""
+
+        def __init__(self, dropped: tuple[bool, ...]) -> None:
+            self.dropped = dropped
+
+        def normal(self, size: list[int]) -> Array:
+            return np.ones(size)
+
+        def random(self, count: int) -> Array:
+            assert count == len(self.dropped)
+            return np.where(self.dropped, 0.124, 0.126)
+
+    for dropped in itertools.product([False, True], repeat=6):
+        run = draw_inputs(Rng(dropped), (1, 2, 3, 4), "ordinary", F64)  # type: ignore[arg-type]
+        wanted = (*dropped[:3], *((False,) * 3 if all(dropped[3:]) else dropped[3:]))
+        for name, drop in zip(("b_f", "h0", "C0", *UPSTREAM), wanted, strict=True):
+            assert run[name].any() != drop, (name, dropped)
+        assert {run[f"b_{gate}"].any() for gate in "figo"} == {not dropped[0]}
 
 
 def test_values_are_of_order_one_and_no_two_arrays_are_alike() -> None:
