@@ -89,7 +89,7 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
     if regime == "plain":
         drop = [group != ["dh"] for group in absent]
     else:
-        drop = (rng.random(len(absent)) < 0.125).tolist()
+        drop = list(rng.random(len(absent)) < 0.125)
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
             drop[3:] = False, False, False
     for group in itertools.compress(absent, drop):

@@ -18,7 +18,8 @@ from reference.oracle.laid_out import OWN
 from reference.oracle.padding import MANY
 from reference.oracle.report import Failure, Kept, Named, Report, blocks_of
 from reference.oracle.shrinking import smallest
-from reference.oracle.trial import MISMATCH, Trial, Which, all_judged, judged, returned
+from reference.oracle.together import all_judged
+from reference.oracle.trial import MISMATCH, Trial, Which, judged, returned
 from reference.oracle.truth import Truth, truths, truths_ahead
 from reference.run import DType, Run
 

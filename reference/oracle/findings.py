@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,30 +40,6 @@ def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Find
         Finding(block, float(by_step.max()), truth.tolerance, int(by_step.argmax()) if timed else None)
         for block, by_step, timed in errors(truth, outputs, dtype)
     ]
-
-
-def judge_together(
-    truths: Sequence[Truth], runs: Sequence[Mapping[str, Array]], dtypes: Sequence[DType] | None = None
-) -> list[list[Finding]]:
-    """The same for many runs, quicker: those of one batch together. Without `dtypes` an array has its own."""
-    found: list[dict[str, Finding]] = [{} for _ in truths]
-    allowed = [truth.tolerance for truth in truths]
-    together = defaultdict(list)
-    for k, (truth, outputs) in enumerate(zip(truths, runs, strict=True)):
-        for block, got in outputs.items():
-            dtype = dtypes[k] if dtypes else got.dtype
-            if truth.batch is None or got.dtype != dtype or got.shape != truth.shape(block):
-                found[k][block] = judge(truth, {block: got}, dtype)[0]
-            else:
-                together[truth.batch, block, dtype].append(k)
-    for (batch, block, dtype), numbers in together.items():
-        arrays, lanes = [runs[k][block] for k in numbers], [truths[k].lane for k in numbers]
-        by_step = batch.units(block, lanes, arrays, dtype)
-        worst, steps = by_step.max(axis=1).tolist(), by_step.argmax(axis=1).tolist()
-        timed = block in BLOCKS and BLOCKS[block][0] == "T"
-        for k, units, step in zip(numbers, worst, steps, strict=True):
-            found[k][block] = Finding(block, units, allowed[k], step if timed else None)
-    return [[by_block[block] for block in outputs] for by_block, outputs in zip(found, runs, strict=True)]
 
 
 def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place | None:

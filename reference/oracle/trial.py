@@ -8,7 +8,7 @@ from math import prod
 
 from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
-from reference.oracle.findings import Finding, judge, judge_together
+from reference.oracle.findings import Finding, judge
 from reference.oracle.truth import Truth
 from reference.run import OUTPUTS, Array, Run
 
@@ -68,12 +68,6 @@ class Trial:
 def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
     """What a candidate did with a case. If there is a truth, each output is judged in the precision of its dtype."""
     return trial(case, seen, findings(truth, seen.outputs) if truth else [])
-
-
-def all_judged(known: Sequence[tuple[Case, Truth]], seen: Sequence[Observation]) -> list[Trial]:
-    """The same for many cases, quicker."""
-    found = judge_together([truth for _, truth in known], [in_order(one.outputs) for one in seen])
-    return [trial(case, one, by_block) for (case, _), one, by_block in zip(known, seen, found, strict=True)]
 
 
 def trial(case: Case, seen: Observation, found: Sequence[Finding]) -> Trial:

@@ -41,7 +41,6 @@ class Truth:
     blocks: Mapping[str, Array]
     scales: Mapping[str, Array]
     loss: float  # units of rounding that a float32 evaluation loses on its worst block
-    sizes: Mapping[str, int]  # T, B, D and H
     batch: Batch | None = None  # with which it was computed
     lane: int = 0
 
@@ -52,11 +51,7 @@ class Truth:
     @property
     def tolerance(self) -> float:
         """How many units an honest implementation may lose on this run."""
-        return tolerance.tolerance(self.loss, self.sizes["T"])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """That of a block."""
-        return tuple([self.sizes[dim] for dim in DIMS[name]])
+        return tolerance.tolerance(self.loss, steps=len(self.blocks["h"]))
 
     def tells(self, dtype: DType) -> bool:
         """Whether this run tells right from wrong in a precision: else rounding alone may change it beyond 1 %."""
@@ -65,7 +60,7 @@ class Truth:
     def alone(self) -> Truth:
         """The same, to be kept without what was computed with it."""
         blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
-        return Truth(blocks, scales, self.loss, self.sizes)
+        return Truth(blocks, scales, self.loss)
 
 
 def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
@@ -155,7 +150,7 @@ class Batch:
             found = self.scales[name][lane]
             return found[: size["T"]] if DIMS[name][0] == "T" else found
 
-        found = Truth(Cut(block), Cut(scale), float(self.losses[lane]), size, self, lane)
+        found = Truth(Cut(block), Cut(scale), float(self.losses[lane]), self, lane)
         return found if 2 * len(self.cases) > self.lanes else found.alone()
 
 
@@ -204,7 +199,7 @@ def without_steps(case: Case) -> Truth:
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in DIMS.items()}
     found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
-    return Truth(found, tolerance.scales(inputs, found), 0.0, size)
+    return Truth(found, tolerance.scales(inputs, found), 0.0)
 
 
 def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[dict[str, Array]]:

@@ -16,9 +16,10 @@ from manual.unit import Tape
 from reference.oracle import ours, theirs
 from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
-from reference.oracle.findings import Finding, judge, judge_together, narrowest
+from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.packages import PACKAGES
 from reference.oracle.padding import MANY
+from reference.oracle.together import judge_together
 from reference.oracle.truth import Truth, truths_ahead
 from reference.run import Array, DType
 

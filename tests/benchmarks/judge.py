@@ -21,8 +21,8 @@ import numpy as np
 from manual import fused
 from reference.oracle import check, ours
 from reference.oracle.cases import REGIMES, Case, Sizes, draw_inputs
-from reference.oracle.findings import judge_together
 from reference.oracle.padding import MANY
+from reference.oracle.together import judge_together
 from reference.oracle.trial import in_order
 from reference.oracle.truth import Truth, truths, truths_ahead
 from reference.oracle.verify import verify

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from reference.oracle.cases import SHAPES, Case, draw_case
-from reference.oracle.findings import judge, judge_together
+from reference.oracle.findings import judge
 from reference.oracle.ours import fused_blocks
+from reference.oracle.together import judge_together
 from reference.oracle.truth import Function, compiled, told, truths
 from reference.run import OUTPUTS
 

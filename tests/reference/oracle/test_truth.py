@@ -10,9 +10,10 @@ import pytest
 from reference.lstm import full_precision, weights
 from reference.oracle import cases, tolerance
 from reference.oracle.cases import REGIMES, Case, Sizes, draw_case
-from reference.oracle.findings import judge, judge_together
+from reference.oracle.findings import judge
 from reference.oracle.ours import fused_blocks
 from reference.oracle.padding import FINER, SHAPES, lanes_for, rounded_up, shape_for
+from reference.oracle.together import judge_together
 from reference.oracle.truth import BLOCKS, Truth, blocks, evaluate, truths, truths_ahead
 from reference.probes import at_last_step, pull_back
 from reference.run import Array
