@@ -158,7 +158,7 @@ def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -
         def __init__(self, dropped: tuple[bool, ...]) -> None:
             self.dropped = dropped
 
-        def normal(self, size: list[int]) -> Array:
+        def standard_normal(self, size: list[int]) -> Array:
             return np.ones(size)
 
         def random(self, count: int) -> Array:
