@@ -34,7 +34,7 @@ accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
 	@$(BIN)/python tests/accuracy $(ARGS)
 
 false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
-	@$(PYTORCH)
+	@$(PYTORCH) || echo 'PyTorch is left out.' >&2
 	@$(BIN)/python -m tests.policy $(ARGS)
 
 compare: $(STAMP) ## count what this suite, gradient checks and ONNX's vectors catch; a quarter of an hour
@@ -47,7 +47,7 @@ found: $(STAMP) ## judge the known packages that are installed in .venv, and wri
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)
-	@$(PYTORCH)
+	@$(PYTORCH) || echo 'PyTorch is left out.' >&2
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,10 @@ FIRST = ("test_derivation.py", "test_lstm.py")
 settings.register_profile("fast", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("deep", deadline=None, print_blob=True, max_examples=3000)
 settings.load_profile(PROFILE)
+
+# What JAX has compiled serves the process beside it, the commands that tests start, and the next run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 @pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its option

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import manual
@@ -87,6 +87,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     )
 
 
+@settings(max_examples=settings().max_examples // 2)  # in each a hundred layouts are tried, or more
 @given(layout=layouts(), outputs=st.sampled_from([("h",), ("C_T",), ("h", "C_T")]))
 def test_any_layout_is_found_and_no_other(layout: Layout, outputs: tuple[str, ...]) -> None:
     run = recorded(layout)
