@@ -5,6 +5,7 @@ A failing example is shown as the call that makes it: `run=drawn((1, 2, 3, 4), '
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,11 @@ def without_zeros(sizes: Sizes, dtype: str = "float64") -> Case:
     """An ordinary run, the same each time, in which no input is zero: none of them hides a mistake."""
     tries = (drawn(sizes, "ordinary", dtype, seed) for seed in range(100))
     return next(run for run in tries if all(array.all() for array in run.inputs.values()))
+
+
+def range_of(sizes: Sizes) -> Sizes:
+    """The smallest of SHAPES that holds these sizes."""
+    return min((s for s in SHAPES if all(size <= most for size, most in zip(sizes, s, strict=True))), key=math.prod)
 
 
 @st.composite

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ MODULES = {
     for path in folder.rglob("*.py")
 }
 STANDARD = set(sys.stdlib_module_names)
-TRUTH = {"reference", "reference.run", "reference.lstm", "reference.probes", "reference.series"}
+TRUTH = {f"reference{module}" for module in ("", ".run", ".lstm", ".probes", ".at_once", ".series")}
 
 
 def imported(module: str) -> set[str]:
@@ -84,6 +86,24 @@ def test_the_reference_does_not_bring_manual() -> None:
     brought = after(used)
     assert "jax" in brought
     assert "manual" not in brought
+
+
+def cpu_time(*arguments: str) -> float:
+    """The least seconds of CPU that a new Python takes for this, of several times."""
+    return min(_cpu_time(arguments) for _ in range(5))
+
+
+def _cpu_time(arguments: Sequence[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_an_import_and_the_command_s_help_take_little() -> None:
+    numpy = cpu_time("-c", "import numpy")
+    assert cpu_time("-c", "import manual") < 1.6 * numpy  # 1.05 was measured, and 1.2 without .pyc files
+    assert cpu_time("-m", "reference.oracle.cli", "--help") < 1.6 * numpy  # 0.65 was measured
 
 
 def test_the_public_names_are_there() -> None:

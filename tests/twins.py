@@ -14,7 +14,6 @@ from reference.oracle.cases import Case
 from reference.run import WEIGHTS, Array
 
 EXACT = 1e-11  # a bound on errors in float64 that is none of the tolerance's making
-LANES = 2  # runs that JAX evaluates at once: few, for an example is one run
 TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
 
 
@@ -45,7 +44,7 @@ def truth_of(run: Case) -> truth.Truth:
     if key not in _truths:
         if len(_truths) >= 500:
             _truths.clear()
-        _truths[key] = truth.truths([run], LANES)[0]
+        _truths[key] = truth.truths([run])[0]
     return _truths[key]
 
 

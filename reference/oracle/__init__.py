@@ -2,6 +2,7 @@
 
     report = check(adapter)      # draws the runs itself
     report = judge(run)          # one recorded run: a mapping, an `.npz` file or a folder of `.npy` files
+    reports = judge_all(runs)    # many of them, together
     print(report)                # report.ok  report.blocks  report.diagnosis  report.to_json()
     print(discover(run))         # a run with weights in an unknown layout: which it is, and the conversion
 
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     from reference.oracle.checking import check
     from reference.oracle.conformance import parametrize_with_checks
     from reference.oracle.discovery import discover
-    from reference.oracle.judging import judge
+    from reference.oracle.judging import judge, judge_all
     from reference.oracle.report import Report
 
-__all__ = ["Report", "check", "discover", "judge", "parametrize_with_checks"]
+__all__ = ["Report", "check", "discover", "judge", "judge_all", "parametrize_with_checks"]
 
 HOMES = {
     "Report": "report",
     "check": "checking",
     "discover": "discovery",
     "judge": "judging",
+    "judge_all": "judging",
     "parametrize_with_checks": "conformance",
 }
 

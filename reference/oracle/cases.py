@@ -5,6 +5,8 @@ A case is drawn from a seed and a number alone, so that the two repeat it.
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,9 +17,11 @@ from reference.run import INPUTS, Array, DType, sizes_of
 Regime = Literal["ordinary", "linear", "saturated", "remembering", "large", "tiny", "plain", "recorded"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)[:-1]  # the last is that of a run that somebody else drew
 
+SIZES_OF_GRADIENTS: dict[Regime, float] = {"large": 1e6, "tiny": 1e-6}
+
 Sizes = tuple[int, int, int, int]  # T, B, D, H
 
-# JAX compiles once for each shape, in seconds. So a run is padded to the first of these that holds it.
+# The largest sizes that are drawn together.
 SHAPES: tuple[Sizes, ...] = ((5, 4, 5, 7), (18, 3, 7, 10), (70, 3, 5, 6), (4, 5, 40, 66))
 
 
@@ -69,11 +73,12 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
     """
     T, B, D, H = sizes
     by_dim = {"T": T, "B": B, "D": D, "H": H}
-    run = {name: rng.normal(size=[by_dim[dim] for dim in dims]) for name, dims in INPUTS.items()}
+    run = {name: rng.standard_normal([by_dim[dim] for dim in dims]) for name, dims in INPUTS.items()}
     gain = 0.1 if regime == "linear" else 1.5
+    spread = gain / math.sqrt(H + D)
     for name in run:
         if name[:2] in ("W_", "U_"):
-            run[name] *= gain / np.sqrt(H + D)
+            run[name] *= spread
         elif regime == "saturated" and name[:2] == "b_":
             run[name] += rng.choice([-20, 0, 0, 20], size=H)
         elif regime == "linear" and name in ("b_g", "h0", "C0"):
@@ -87,12 +92,13 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
         drop = list(rng.random(len(absent)) < 0.125)
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
             drop[3:] = False, False, False
-    for group, dropped in zip(absent, drop, strict=True):
+    for group in itertools.compress(absent, drop):
         for name in group:
-            run[name] *= not dropped
-    for name in ("dh", "dh_T", "dC_T"):
-        run[name] *= {"large": 1e6, "tiny": 1e-6}.get(regime, 1)
-    return {name: array.astype(dtype) for name, array in run.items()}
+            run[name] *= 0
+    if regime in SIZES_OF_GRADIENTS:
+        for name in ("dh", "dh_T", "dC_T"):
+            run[name] *= SIZES_OF_GRADIENTS[regime]
+    return {name: array.astype(dtype, copy=False) for name, array in run.items()}
 
 
 def draw_case(seed: int, number: int, dtype: DType, sizes: Sizes | None = None, regime: Regime | None = None) -> Case:

@@ -118,23 +118,22 @@ def run_peers(options: argparse.Namespace) -> int:
 def run_judge(options: argparse.Namespace) -> int:
     """`lstm-oracle judge`."""
     from reference.oracle.files import RunFileError
-    from reference.oracle.judging import judge
+    from reference.oracle.judging import judge_all
     from reference.oracle.report import unread
     from reference.oracle.terminal import show
 
     verdicts, reports, status = [], [], 0
-    for file in options.runs:
-        try:
-            report = judge(file)
-        except (TypeError, ValueError) as error:
-            said = str(error) if isinstance(error, RunFileError) else f"{file}: {error}"
+    viewed = options.html is not None or options.badge is not None  # else no report is kept: there may be many
+    for file, report in zip(options.runs, judge_all(options.runs), strict=True):
+        if isinstance(report, Exception):
+            said = str(report) if isinstance(report, RunFileError) else f"{file}: {report}"
             status = unusable(said)
             verdicts.append({"ok": False, "blocks": [], "diagnosis": [], "error": said, "file": file})
-            reports.append(unread(file, said))
+            reports += [unread(file, said)] * viewed
             continue
         status = max(status, 0 if report.ok else 1)
         verdicts.append(report.to_json() | {"file": file})
-        reports.append(report)
+        reports += [report] * viewed
         if not options.json:
             show(report, end="\n\n" if file is not options.runs[-1] else "\n")
     if options.json:

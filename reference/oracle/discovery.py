@@ -19,14 +19,14 @@ from manual.layouts import LAYOUTS, Layout, unpack
 from manual.named import array_of
 from reference.oracle.behaviour import fitting
 from reference.oracle.candidate_layouts import candidates, normal
-from reference.oracle.cases import SHAPES, Case
+from reference.oracle.cases import Case
 from reference.oracle.files import read_run
 from reference.oracle.findings import Finding
 from reference.oracle.judging import exact, path_of, require_telling, require_within_reason
 from reference.oracle.laid_out import OF_NO_WEIGHT
 from reference.oracle.report import finite
 from reference.oracle.trial import findings
-from reference.oracle.truth import MOST_ROUNDING, shape_for, truths
+from reference.oracle.truth import MOST_ROUNDING, truths
 from reference.run import INPUTS, OUTPUTS, WEIGHTS, Array, complete
 
 GIVEN = [name for name in INPUTS if name not in WEIGHTS]
@@ -179,10 +179,9 @@ def error(params: manual.Params, run: Mapping[str, Array], outputs: Mapping[str,
 def judged_in_full(near: Sequence[tuple[Case, list[Layout]]], outputs: Mapping[str, Array]) -> list[Explanation]:
     """Every output in each of the layouts, by the policy that judges every run."""
     cases = [case for case, _ in near]
-    lanes = 32 if all(shape_for(case.sizes) in SHAPES for case in cases) else 1
     found: list[Explanation] = []
     refusal = None
-    for (_, layouts), truth in zip(near, truths(cases, lanes), strict=True):
+    for (_, layouts), truth in zip(near, truths(cases), strict=True):
         try:
             require_telling(truth, outputs)
         except ValueError as error:

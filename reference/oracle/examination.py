@@ -15,10 +15,12 @@ from reference.oracle.cases import Case, Regime, draw_case
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import beginning
 from reference.oracle.laid_out import OWN
+from reference.oracle.padding import MANY
 from reference.oracle.report import Failure, Kept, Named, Report, blocks_of
 from reference.oracle.shrinking import smallest
+from reference.oracle.together import all_judged
 from reference.oracle.trial import MISMATCH, Trial, Which, judged, returned
-from reference.oracle.truth import Truth, truths
+from reference.oracle.truth import Truth, truths, truths_ahead
 from reference.run import DType, Run
 
 CHUNK = 128  # cases that are in memory together
@@ -67,8 +69,9 @@ class Examination:
         self.compare_calls(whole[:PROBED])
         if self.fresh:
             cases = cases[:FRESH]
-        for some in (cases[k : k + CHUNK] for k in range(0, len(cases), CHUNK)):
-            self.judge(some)
+        chunks = (cases[k : k + CHUNK] for k in range(0, len(cases), CHUNK))
+        for known in truths_ahead(chunks, many=len(cases) >= MANY):
+            self.judge(known)
         self.relate(sorted((case for case in whole if min(case.sizes[:2]) > 1), key=lambda case: Which.of(case).size))
         self.compare_names()
         if skipped := len(cases) - len(self.trials):
@@ -106,20 +109,22 @@ class Examination:
             fresh = "was started afresh for every run" if self.fresh else "may be wrong for that reason alone: name it"
             self.notes.append(f"It keeps state, so it {fresh}{'' if self.fresh else STARTS_AFRESH}.")
 
-    def judge(self, cases: Sequence[Case]) -> None:
+    def judge(self, known: Sequence[tuple[Case, Truth]]) -> None:
         """Judge every case by its truth."""
-        for case, truth in zip(cases, truths(cases), strict=True):
+        observations = []
+        for case, _ in known:
             if self.given_up:
-                return
-            seen = self.call(case.inputs)
-            trial = judged(case, truth, seen)
+                break
+            observations.append(self.call(case.inputs))
+            self.progress(1)
+        known = known[: len(observations)]
+        for (case, truth), seen, trial in zip(known, observations, all_judged(known, observations), strict=True):
             self.trials.append(trial)
             for kind in trial.kinds:
                 if kind not in self.shown or trial.which.size < self.shown[kind][0].size:
                     self.shown[kind] = trial.which, case
             self.keep(case, truth, seen, trial)
             self.picture(case, truth, seen, trial)
-            self.progress(1)
 
     def keep(self, case: Case, truth: Truth, seen: Observation, trial: Trial) -> None:
         """Keep the smallest telling run of every regime: several steps, and sizes that can be told apart."""
@@ -127,7 +132,7 @@ class Examination:
         if outputs and 0 not in case.sizes:  # an empty run explains nothing
             kept = self.wrong if MISMATCH in trial.kinds else self.right
             if case.regime not in kept or dull(trial.which) < dull(kept[case.regime][0]):
-                kept[case.regime] = trial.which, evidence(case, truth, outputs)
+                kept[case.regime] = trial.which, evidence(case, truth.alone(), outputs)
 
     def picture(self, case: Case, truth: Truth, seen: Observation, trial: Trial) -> None:
         """Keep the run that is best to look at: the smallest telling one that is wrong, else the worst of all."""
@@ -137,7 +142,7 @@ class Examination:
         few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
         rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
         if self.pictured is None or rank < self.pictured[0]:
-            self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth, self.repeat(case))
+            self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth.alone(), self.repeat(case))
 
     def relate(self, cases: Sequence[Case]) -> None:
         """Compute some cases in pieces, as well."""

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -64,30 +64,29 @@ def read_array(open_file: Callable[[], Any], size: int) -> Array:
     """
     try:
         with open_file() as file:
-            shape, dtype = read_header(file)
-            declared = file.tell() + math.prod(shape) * dtype.itemsize
-        if declared != size:
-            raise RunFileError(f"holds {size} bytes where its header declares {declared}")
-        with open_file() as file:
-            array = npy.read_array(file, allow_pickle=False)
+            shape, order, dtype = read_header(file)
+            needed = math.prod(shape) * dtype.itemsize
+            if file.tell() + needed != size:
+                raise RunFileError(f"holds {size} bytes where its header declares {file.tell() + needed}")
+            array = np.frombuffer(file.read(needed), dtype).reshape(shape, order=order)
     except RunFileError:
         raise
     except Exception as error:  # what a crafted header does to its parser has no one type
         raise RunFileError(f"not readable as .npy: {one_line(error)}") from None
-    return np.ascontiguousarray(array, dtype.newbyteorder("=")).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), order="C")
 
 
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """The shape and dtype that an `.npy` file declares."""
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
+    """The shape, the order in memory and the dtype that an `.npy` file declares."""
     version = npy.read_magic(file)
     if version not in HEADERS:
         raise RunFileError(f"is .npy of version {version[0]}.{version[1]}; expected 1.0 or 2.0")
-    shape, _, dtype = HEADERS[version](file)
+    shape, by_columns, dtype = HEADERS[version](file)
     if dtype.newbyteorder("=").name not in FLOATS:
         raise RunFileError(f"has dtype {dtype}; expected {' or '.join(FLOATS)}")
     if any(size < 0 for size in shape):
         raise RunFileError(f"declares the shape {shape}")
-    return shape, dtype
+    return shape, "F" if by_columns else "C", dtype
 
 
 def write_run(path: Path, run: Mapping[str, Array]) -> None:

@@ -1,4 +1,4 @@
-"""`judge`: one recorded run, whoever recorded it."""
+"""`judge`: recorded runs, whoever recorded them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,48 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from reference.oracle.behaviour import Observation, fitting
-from reference.oracle.cases import SHAPES, Case, Sizes
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.diagnosis import diagnose, locate
 from reference.oracle.examination import evidence
 from reference.oracle.files import RunFileError, read_run
 from reference.oracle.findings import beginning
+from reference.oracle.padding import MANY, SHAPES, numbers_of, shape_for
 from reference.oracle.report import Failure, Kept, Report, blocks_of
-from reference.oracle.trial import MISMATCH, Which, judged
-from reference.oracle.truth import Truth, shape_for, truths
+from reference.oracle.trial import MISMATCH, judged
+from reference.oracle.truth import Truth, truths
 from reference.run import INPUTS, OUTPUTS, Array, complete, plain
 
+Source = Mapping[str, Array] | str | os.PathLike[str]
+
+MOST_TOGETHER = 2**25  # numbers in the blocks of runs that are judged together
 MOST_BYTES = 2**32  # of memory for the truth of one run
 ARRAYS = 120  # of (T, B, H), that autodiff holds at once: measured
 
 
-def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded run that can be judged."""
+
+    file: str | None
+    case: Case
+    outputs: dict[str, Array]  # in whichever shape and dtype
+    seconds: float  # that it took to read
+
+    @property
+    def dtype(self) -> str:
+        """The precisions of its outputs."""
+        return "/".join(sorted({array.dtype.name for array in self.outputs.values()}))
+
+
+def judge(run: Source) -> Report:
     """Judge one recorded run: its inputs and any of its outputs, in one mapping or in files.
 
     Args:
@@ -39,8 +60,51 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
             `files.RunFileError` where a file is at fault. The message says which array, what it
             was and what was expected.
     """
+    (report,) = judge_all([run])
+    if isinstance(report, Exception):
+        raise report
+    return report
+
+
+def judge_all(runs: Sequence[Source]) -> Iterator[Report | TypeError | ValueError]:
+    """Judge many recorded runs, several together, which takes much less time than one by one.
+
+    They are read as they are judged, and no more of them are in memory than fit there. In the place
+    of the report on a run that is unusable comes the error that `judge` would raise.
+    """
+    for some in together(runs):
+        start = time.perf_counter()
+        usable = [one.case for one in some if isinstance(one, Recorded)]
+        known = iter(truths(usable, many=len(runs) >= MANY))
+        share = (time.perf_counter() - start) / max(len(usable), 1)
+        for one in some:
+            try:
+                yield verdict(one, next(known), share) if isinstance(one, Recorded) else one
+            except ValueError as error:
+                yield error
+
+
+def together(runs: Sequence[Source]) -> Iterator[list[Recorded | TypeError | ValueError]]:
+    """What is read of so many runs at a time as are judged together."""
+    some: list[Recorded | TypeError | ValueError] = []
+    numbers = 0
+    for run in runs:
+        try:
+            one = recorded(run)
+        except (TypeError, ValueError) as error:
+            some.append(error)
+            continue
+        numbers += numbers_of(shape_for(one.case.sizes))
+        if some and numbers > MOST_TOGETHER:
+            yield some
+            some, numbers = [], numbers_of(shape_for(one.case.sizes))
+        some.append(one)
+    yield some
+
+
+def recorded(run: Source) -> Recorded:
+    """Read a run; the errors are those of `judge`."""
     start = time.perf_counter()
-    subject = "run" if isinstance(run, Mapping) else str(run)
     arrays = run if isinstance(run, Mapping) else read_run(path_of(run))
     if unknown := [name for name in arrays if name not in INPUTS | OUTPUTS]:
         raise TypeError(f"{unknown[0]} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
@@ -53,22 +117,30 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
             raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
     require_within_reason(case.sizes)
     if shape_for(case.sizes) not in SHAPES:
-        print(f"Compiling the truth for {Which.of(case).sizes_text}; this takes some seconds.", file=sys.stderr)
-    fit, problems = fitting(outputs, case.inputs)
+        announce(*shape_for(case.sizes))
+    file = None if isinstance(run, Mapping) else str(run)
+    return Recorded(file, case, outputs, time.perf_counter() - start)
+
+
+def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
+    """The report on a run of which the truth is known, after so many seconds."""
+    start = time.perf_counter()
+    case = run.case
+    require_telling(truth, run.outputs)
+    truth = truth.alone()
+    fit, problems = fitting(run.outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
-    (truth,) = truths([case], lanes=32 if shape_for(case.sizes) in SHAPES else 1)
-    require_telling(truth, outputs)
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
     explanations = tuple(tuple(bugs) for bugs in diagnose(known)) if known else ()
-    kept = Kept(trial.which, case.inputs, fit, truth, "" if isinstance(run, Mapping) else repeat(subject))
+    kept = Kept(trial.which, case.inputs, fit, truth, repeat(run.file) if run.file else "")
     texts = {problem.kind: problem.text for problem in reversed(problems)}
     if MISMATCH in trial.kinds:
         texts = {MISMATCH: ", ".join(trial.wrong)} | texts
     return Report(
-        subject=subject,
-        dtype="/".join(sorted({array.dtype.name for array in outputs.values()})),
+        subject=run.file or "run",
+        dtype=run.dtype,
         blocks=blocks_of([trial]),
         failures=tuple(Failure(kind, text, 1, trial.which, kept.repeat) for kind, text in texts.items()),
         explanations=explanations,
@@ -77,7 +149,7 @@ def judge(run: Mapping[str, Array] | str | os.PathLike[str]) -> Report:
         trials=(trial,),
         kept=kept,
         pictured=kept,
-        seconds=time.perf_counter() - start,
+        seconds=run.seconds + seconds + time.perf_counter() - start,
     )
 
 
@@ -124,3 +196,9 @@ def require_within_reason(sizes: Sizes) -> None:
     if needed > MOST_BYTES:
         found = f"the run has T={T} B={B} D={D} H={H}, for which autodiff needs about {needed / 2**30:.1f} GiB"
         raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: take fewer steps or rows")
+
+
+@cache
+def announce(T: int, B: int, D: int, H: int) -> None:
+    """Say, once, that a shape takes a while."""
+    print(f"Compiling the truth for up to T={T} B={B} D={D} H={H}; this takes some seconds.", file=sys.stderr)

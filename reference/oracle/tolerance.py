@@ -17,7 +17,7 @@ rounded the same way at each: the sigmoid f by one unit, its product and the sum
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,20 +29,23 @@ PER_STEP = 2.0
 SMALLEST = 1 / 16
 
 
-def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
-    """The scale of every block of a run: (T, 1, 1) where it has steps, else a number.
+def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array | float = 1.0) -> dict[str, Array]:
+    """The scale of every block of a run, as an array of as many dimensions: (T, 1, 1) where it has steps.
+
+    Several runs of one shape may be stacked, with as many more dimensions in front.
 
     Args:
         inputs: a complete run.
         truth: its blocks in float64, the edges `δ1` … `δ26` among them.
+        rows: (1, B, 1), zero for batch rows that only pad the run, else one. Whatever pads it is zero.
     """
-    h_prev, C_prev = (np.concatenate([inputs[f"{s}0"][None], truth[s]])[:-1] for s in "hC")
+    h_prev, C_prev = (np.concatenate([at(inputs[f"{s}0"]), truth[s]], axis=-3)[..., :-1, :, :] for s in "hC")
     arriving = np.maximum.reduce([largest(truth[δ]) for δ in ("δ1", "δ2", "δ4")])
-    for t in reversed(range(len(arriving) - 1)):  # where δ4 cancels, the error that came with it stays
-        arriving[t] = np.maximum(arriving[t], arriving[t + 1] * np.max(truth["f"][t + 1], initial=SMALLEST))
+    let_through = np.max(truth["f"], axis=(-2, -1), initial=SMALLEST, keepdims=True)
+    arriving = handed_back(arriving, let_through)  # where δ4 cancels, the error that came with it stays
     cell = np.maximum(1, largest(C_prev))
     gate = arriving * cell
-    to_h, to_x = (gate * largest_norm(np.hstack([inputs[f"{s}_{k}"] for k in GATES])) for s in "WU")
+    to_h, to_x = (gate * largest_norm([inputs[f"{s}_{k}"] for k in GATES]) for s in "WU")
     one = np.ones_like(gate)
 
     scale = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), one) | {"C": cell}
@@ -50,11 +53,12 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str,
     scale |= {f"δ{n}": to_x for n in (17, 19, 21, 23, 26)} | {f"δ{n}": to_h for n in (18, 20, 22, 24, 25)}
     scale |= {"δ1": arriving, "δ2": later(to_h, arriving), "δ4": later(gate, arriving)}
     scale |= {"dx": to_x, "dh0": first(to_h, inputs["dh_T"]), "dC0": first(gate, inputs["dC_T"])}
-    scale["C_T"] = np.max(cell[-1:], initial=1)
-    h_prev = np.maximum(np.abs(h_prev), SMALLEST)
-    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev)}.items():
-        by_step = gate.ravel() * np.max(np.linalg.norm(values, axis=1), axis=1, initial=0)
-        scale |= {f"d{factor}_{k}": np.sqrt(np.sum(by_step**2)) for k in GATES}
+    scale["C_T"] = np.max(cell[..., -1:, :, :], axis=-3, initial=1)
+    h_prev = np.maximum(np.abs(h_prev), SMALLEST) * rows
+    for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev) * rows}.items():
+        by_step = gate[..., 0] * np.max(np.linalg.norm(values, axis=-2), axis=-1, initial=0, keepdims=True)
+        over_time = np.sqrt(np.sum(by_step**2, axis=-2, keepdims=factor != "b"))
+        scale |= {f"d{factor}_{k}": over_time for k in GATES}
     return scale
 
 
@@ -84,21 +88,47 @@ def tolerance(loss: float, steps: int) -> float:
     return max(LEAST, PER_STEP * steps, MARGIN * loss)
 
 
+def at(state: Array) -> Array:
+    """A state as that of one step, (1, B, H)."""
+    return state[..., None, :, :]
+
+
 def largest(block: Array) -> Array:
     """The largest magnitude at every step, (T, 1, 1)."""
-    return np.max(np.abs(block), axis=(1, 2), initial=0, keepdims=True)
+    return np.max(np.abs(block), axis=(-2, -1), initial=0, keepdims=True)
 
 
-def largest_norm(matrix: Array) -> Array:
-    """The largest Euclidean norm of a row, at least 1."""
-    return np.max(np.linalg.norm(matrix.astype(np.float64), axis=1), initial=1)
+def largest_norm(matrices: Sequence[Array]) -> Array:
+    """The largest Euclidean norm of a row of these matrices side by side, at least 1; (1, 1, 1)."""
+    rows = np.concatenate(matrices, axis=-1).astype(np.float64)
+    return at(np.max(np.linalg.norm(rows, axis=-1, keepdims=True), axis=-2, initial=1, keepdims=True))
+
+
+def handed_back(arriving: Array, let_through: Array) -> Array:
+    """The most that arrives at a step, or at a later one and is let through by the steps between; all (T, 1, 1)."""
+    passed = earlier(let_through, 1)
+    reach = 1  # steps ahead that are seen by now
+    while reach < arriving.shape[-3]:
+        arriving = np.maximum(arriving, passed * earlier(arriving, reach))
+        passed = passed * earlier(passed, reach)
+        reach *= 2
+    return arriving
+
+
+def earlier(block: Array, steps: int) -> Array:
+    """A block moved so many steps to the front, with zeros behind."""
+    moved = np.zeros_like(block)
+    moved[..., : block.shape[-3] - steps, :, :] = block[..., steps:, :, :]
+    return moved
 
 
 def later(scale: Array, arriving: Array) -> Array:
     """What arrives at a step left the one after it, or came from above."""
-    return np.concatenate([np.maximum(scale[1:], arriving[:-1]), arriving[-1:]])
+    found = arriving.copy()
+    np.maximum(scale[..., 1:, :, :], arriving[..., :-1, :, :], out=found[..., :-1, :, :])
+    return found
 
 
 def first(scale: Array, arriving: Array) -> Array:
-    """The scale of the first step, or of what passes through where there is none."""
-    return scale[0] if len(scale) else np.max(np.abs(arriving), initial=0)
+    """The scale of the first step, or of what passes through where there is none; (1, 1)."""
+    return scale[..., 0, :, :] if scale.shape[-3] else largest(arriving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -9,7 +10,7 @@ from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case, Regime, Sizes
 from reference.oracle.findings import Finding, judge
 from reference.oracle.truth import Truth
-from reference.run import OUTPUTS, Run
+from reference.run import OUTPUTS, Array, Run
 
 MISMATCH = "mismatch"  # beside the kinds of `behaviour.MISBEHAVIOURS`
 
@@ -65,7 +66,12 @@ class Trial:
 
 
 def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
-    """What a candidate did with a case. Each output is judged at the precision of its own dtype, if there is a truth.
+    """What a candidate did with a case. If there is a truth, each output is judged in the precision of its dtype."""
+    return trial(case, seen, findings(truth, seen.outputs) if truth else [])
+
+
+def trial(case: Case, seen: Observation, found: Sequence[Finding]) -> Trial:
+    """What came of a case, by what was seen and found.
 
     An exception on a run without steps, rows or inputs is a refusal and no failure: many good
     implementations know no empty run. What they return for one is judged.
@@ -74,13 +80,19 @@ def judged(case: Case, truth: Truth | None, seen: Observation) -> Trial:
     if 0 in which.sizes and [problem.kind for problem in seen.problems] == ["raises"]:
         (problem,) = seen.problems
         return Trial(which, refused=problem.text)
-    return Trial(which, tuple(findings(truth, seen.outputs)) if truth else (), seen.problems)
+    return Trial(which, tuple(found), seen.problems)
 
 
 def findings(truth: Truth, outputs: Run) -> list[Finding]:
     """A finding for each output, in the order of `reference.run.OUTPUTS`."""
-    named = ((name, outputs[name]) for name in OUTPUTS if name in outputs)
-    return [finding for name, array in named for finding in judge(truth, {name: array}, array.dtype)]
+    return [
+        finding for name, array in in_order(outputs).items() for finding in judge(truth, {name: array}, array.dtype)
+    ]
+
+
+def in_order(outputs: Run) -> dict[str, Array]:
+    """The outputs in the order of `reference.run.OUTPUTS`."""
+    return {name: outputs[name] for name in OUTPUTS if name in outputs}
 
 
 def returned(seen: Observation) -> bool:

@@ -1,43 +1,48 @@
-"""What autodiff says of many runs at once, compiled rarely.
+"""What autodiff says of many runs at once: their blocks, and how much error in them is rounding.
 
-A run is padded with zeros to a shape that is compiled already, and cut out of the result. Zero
-inputs and zero units add nothing to a sum, a padded batch row receives no gradient, and a step
-after the last has none to hand back: the numbers are those of the run itself.
+Runs of one shape are computed together, as lanes of a batch, and are cut out of it one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from reference.lstm import full_precision, weights
+from reference.at_once import pull_back
+from reference.lstm import full_precision
 from reference.oracle import tolerance
-from reference.oracle.cases import SHAPES, Case, Sizes
-from reference.probes import EDGES, TO_X, at_last_step, pull_back
-from reference.run import GRADIENTS, INPUTS, Array, DType
+from reference.oracle.cases import Case, Sizes
+from reference.oracle.padding import calls, is_large, stacked
+from reference.probes import EDGES, TO_X
+from reference.run import GRADIENTS, Array, DType
 
 VALUES = dict.fromkeys(("f", "i", "g", "o", "C", "tanh_C", "h"), "TBH")
 DELTAS = {f"δ{n}": "TBD" if n in TO_X else "TBH" for n in EDGES}
 BLOCKS = VALUES | DELTAS | GRADIENTS  # what a run is judged by, with dimensions
+DIMS = BLOCKS | {"C_T": "BH"}
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+MOST_ROUNDING = 0.01
+ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 
 # A function of (weights, x, h0, C0, upstream), as `reference.probes.pull_back`, that returns blocks.
 Function = Callable[..., dict[str, Any]]
-
-MOST_ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
 class Truth:
     """A run's blocks in float64, and how much error in them is rounding."""
 
-    blocks: dict[str, Array]
-    scales: dict[str, Array]
+    blocks: Mapping[str, Array]
+    scales: Mapping[str, Array]
     loss: float  # units of rounding that a float32 evaluation loses on its worst block
+    batch: Batch | None = None  # with which it was computed
+    lane: int = 0
 
     def units(self, name: str, got: Array, dtype: DType) -> Array:
         """The error of a block in units of rounding, entry by entry."""
@@ -52,24 +57,134 @@ class Truth:
         """Whether this run tells right from wrong in a precision: else rounding alone may change it beyond 1 %."""
         return self.tolerance * float(np.finfo(dtype).eps) < MOST_ROUNDING
 
+    def alone(self) -> Truth:
+        """The same, to be kept without what was computed with it."""
+        blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
+        return Truth(blocks, scales, self.loss)
 
-def truths(cases: Sequence[Case], lanes: int = 32) -> list[Truth]:
-    """The truth of each case, computed for so many of them at a time."""
-    with np.errstate(over="ignore", invalid="ignore"):  # a run out of float32's range has an infinite loss
-        return _truths(cases, lanes)
+
+def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
+    """The truth of each case; `many` if there are so many that compiling another shape for them pays."""
+    return started(cases, many)()
 
 
-def _truths(cases: Sequence[Case], lanes: int) -> list[Truth]:
-    found = []
-    exact = evaluate(blocks, cases, np.dtype(np.float64), lanes)
-    rough = evaluate(blocks, cases, np.dtype(np.float32), lanes)
-    for case, in_64, in_32 in zip(cases, exact, rough, strict=True):
-        inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
-        truth = Truth(in_64, tolerance.scales(inputs, in_64), 0.0)
-        loss = max(np.max(truth.units(name, in_32[name], np.dtype(np.float32)), initial=0) for name in BLOCKS)
-        in_64["C_T"] = np.concatenate([inputs["C0"][None], in_64["C"]])[-1]
-        found.append(Truth(in_64, truth.scales, float(loss)))
-    return found
+def truths_ahead(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
+    """Each chunk of cases with their truths; while one is judged, those of the next are computed."""
+    waiting: list[tuple[Sequence[Case], Callable[[], list[Truth]]]] = []
+    for chunk in chunks:
+        waiting.append((chunk, started(chunk, many)))
+        if len(waiting) == 2:
+            cases, found = waiting.pop(0)
+            yield list(zip(cases, found(), strict=True))
+    for cases, found in waiting:
+        yield list(zip(cases, found(), strict=True))
+
+
+def started(cases: Sequence[Case], many: bool = False) -> Callable[[], list[Truth]]:
+    """Start to compute the truths, on other threads; the function that waits for them."""
+    places: dict[int, tuple[Batch, int]] = {}
+    for shape, most, numbers in calls(cases, many):
+        batch = Batch([cases[k] for k in numbers], shape, most)
+        places |= {k: (batch, lane) for lane, k in enumerate(numbers)}
+    return lambda: [batch.truth(lane) for _, (batch, lane) in sorted(places.items())]
+
+
+class Batch:
+    """Runs of one shape, stacked as lanes: computed together, on other threads, and zero outside of each run."""
+
+    def __init__(self, cases: Sequence[Case], shape: Sizes, lanes: int) -> None:
+        self.cases, self.lanes = cases, lanes
+        self.sizes = np.zeros((lanes, 4), int)
+        self.sizes[: len(cases)] = [case.sizes for case in cases]
+        self.inputs = stacked(cases, shape, lanes, FLOAT64)
+        with full_precision():
+            self.found = compiled(told, is_large(shape))(self.inputs, self.sizes)
+
+    @cached_property
+    def blocks(self) -> dict[str, Array]:
+        """Every block of all runs, once it is computed."""
+        found = {name: np.asarray(block) for name, block in self.found[0].items()}
+        return found | {"C_T": self.last(found["C"])}
+
+    @cached_property
+    def scales(self) -> dict[str, Array]:
+        """The scale of every block of all runs."""
+        p, x, h0, C0, upstream = self.inputs
+        rows = np.arange(x.shape[2]) < self.sizes[:, 1, None]
+        inputs = {**p, "x": x, "h0": h0, "C0": C0, "dh_T": upstream["dh_next"], "dC_T": upstream["dC_next"]}
+        with np.errstate(over="ignore", invalid="ignore"):  # a run near the end of the range tells nothing, and says so
+            scales = tolerance.scales(inputs, self.blocks, rows[:, None, :, None])
+        return scales | {"C_T": self.last(scales["C"])}
+
+    @cached_property
+    def losses(self) -> Array:
+        """The loss of every run."""
+        lost = [tolerance.units(np.asarray(a), self.scales[name], FLOAT32) for name, a in self.found[1].items()]
+        return np.max([units.reshape(self.lanes, -1).max(axis=1, initial=0) for units in lost], axis=0)
+
+    def last(self, timed: Array) -> Array:
+        """What a block, or a scale, is at the last step of each run."""
+        return timed[np.arange(self.lanes), self.sizes[:, 0] - 1]
+
+    def units(self, name: str, lanes: Sequence[int], arrays: Sequence[Array], dtype: DType) -> Array:
+        """The worst errors of arrays that were got for a block of these lanes, (·, T), or (·, 1) without steps."""
+        error = self.blocks[name][lanes]
+        for own, got in zip(error, arrays, strict=True):
+            own[tuple(map(slice, got.shape))] -= got
+        steps = error.shape[1] if DIMS[name][0] == "T" else 1
+        worst = np.abs(error, out=error).reshape(len(lanes), steps, -1).max(axis=2, initial=0)
+        return tolerance.units(worst, self.scales[name][lanes].reshape(len(lanes), steps), dtype)
+
+    def truth(self, lane: int) -> Truth:
+        """The truth of the run in this lane; in a batch with room for many it is not kept for its sake."""
+        case = self.cases[lane]
+        if case.sizes[0] == 0:
+            return without_steps(case)
+        size = dict(zip("TBDH", case.sizes, strict=True))
+
+        def block(name: str) -> Array:
+            own: tuple[Any, ...] = tuple([slice(size[dim]) for dim in DIMS[name]])
+            return self.blocks[name][lane][own]
+
+        def scale(name: str) -> Array:
+            found = self.scales[name][lane]
+            return found[: size["T"]] if DIMS[name][0] == "T" else found
+
+        found = Truth(Cut(block), Cut(scale), float(self.losses[lane]), self, lane)
+        return found if 2 * len(self.cases) > self.lanes else found.alone()
+
+
+class Cut(Mapping[str, Array]):
+    """The blocks of a run, or their scales, each cut out of a batch when it is asked for."""
+
+    def __init__(self, cut: Callable[[str], Array]) -> None:
+        self.cut = cut
+
+    def __getitem__(self, name: str) -> Array:
+        return self.cut(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(DIMS)
+
+    def __len__(self) -> int:
+        return len(DIMS)
+
+
+def told(inputs: tuple[Any, ...], sizes: jax.Array) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A padded run's blocks in float64, zero outside of it, and the worst float32 error in each, by step if it has."""
+    _, x, h0, _, _ = inputs
+    padded = ((x.shape[0], sizes[0]), (h0.shape[0], sizes[1]), (h0.shape[1], sizes[3]))
+    steps, rows, units = (jnp.arange(most) < size for most, size in padded)
+    own = steps[:, None, None] & rows[:, None] & units
+
+    def within(found: dict[str, Any]) -> dict[str, Any]:  # the values alone are more than zero elsewhere
+        return found | {name: jnp.where(own, found[name], 0) for name in VALUES}
+
+    exact = within(blocks(*inputs))
+    rough = within(blocks(*jax.tree.map(lambda array: array.astype(np.float32), inputs)))
+    over = {name: tuple(range(dims[0] == "T", len(dims))) for name, dims in BLOCKS.items()}
+    lost = {name: jnp.max(jnp.abs(rough[name] - exact[name]), over[name], keepdims=True) for name in BLOCKS}
+    return exact, lost
 
 
 def blocks(*inputs: Any) -> dict[str, Any]:
@@ -78,48 +193,31 @@ def blocks(*inputs: Any) -> dict[str, Any]:
     return {**{name: values[name] for name in VALUES}, **{f"δ{n}": δ for n, δ in edges.items()}, **gradients}
 
 
-def evaluate(function: Function, cases: Sequence[Case], dtype: DType, lanes: int = 32) -> list[dict[str, Array]]:
+def without_steps(case: Case) -> Truth:
+    """The truth of a run of no step: what arrives passes through, and nothing is rounded."""
+    inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
+    size = dict(zip("TBDH", case.sizes, strict=True))
+    found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in DIMS.items()}
+    found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
+    return Truth(found, tolerance.scales(inputs, found), 0.0)
+
+
+def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[dict[str, Array]]:
     """What `function` returns for each case, computed in `dtype`, many cases of one shape at a time."""
     results: dict[int, dict[str, Array]] = {}
-    for shape in {shape_for(case.sizes) for case in cases}:
-        numbers = [k for k, case in enumerate(cases) if shape_for(case.sizes) == shape]
-        for some in (numbers[k : k + lanes] for k in range(0, len(numbers), lanes)):
-            padded = [padded_inputs(cases[k], shape, dtype) for k in some]
-            padded += padded[-1:] * (lanes - len(some))  # every call has the shape that is compiled
-            with full_precision():
-                stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *padded)
-                together = {name: np.asarray(a) for name, a in compiled(function)(*stacked).items()}
-            for lane, k in enumerate(some):
-                results[k] = cut({name: array[lane] for name, array in together.items()}, cases[k], dtype)
+    for shape, most, numbers in calls(cases):
+        with full_precision():
+            inputs = stacked([cases[k] for k in numbers], shape, most, dtype)
+            together = {name: np.asarray(a) for name, a in compiled(function, is_large(shape))(*inputs).items()}
+        for lane, k in enumerate(numbers):
+            results[k] = cut({name: array[lane] for name, array in together.items()}, cases[k], dtype)
     return [results[k] for k in range(len(cases))]
 
 
 @cache
-def compiled(function: Function) -> Any:
-    """The function over many runs at once."""
-    return jax.jit(jax.vmap(function))
-
-
-def shape_for(sizes: Sizes) -> Sizes:
-    """The smallest of SHAPES that holds a run, or the run's own."""
-    fitting = [s for s in SHAPES if all(size <= most for size, most in zip(sizes, s, strict=True))]
-    return min(fitting, key=np.prod, default=sizes)
-
-
-def padded_inputs(case: Case, shape: Sizes, dtype: DType) -> tuple[Any, ...]:
-    """The run's inputs as `pull_back` takes them, with zeros up to `shape`."""
-    run = {name: array.astype(dtype) for name, array in case.inputs.items()}
-    T, most = case.sizes[0], dict(zip("TBDH", shape, strict=True))
-
-    def padded(array: Array, dims: str) -> Array:
-        return np.pad(array, [(0, most[dim] - size) for dim, size in zip(dims, array.shape, strict=True)])
-
-    upstream = {"dh": run["dh"], "dh_next": at_last_step(run["dh_T"], T), "dC_next": at_last_step(run["dC_T"], T)}
-    return (
-        {name: padded(array, INPUTS[name]) for name, array in weights(run).items()},
-        *(padded(run[name], INPUTS[name]) for name in ("x", "h0", "C0")),
-        {name: padded(array, "TBH") for name, array in upstream.items()},
-    )
+def compiled(function: Callable[..., Any], spread: bool = False) -> Any:
+    """The function over many runs at once, on one thread, as others run beside it; or `spread` over all."""
+    return jax.jit(jax.vmap(function), compiler_options=None if spread else ONE_THREAD)
 
 
 def cut(padded: Mapping[str, Array], case: Case, dtype: DType) -> dict[str, Array]:

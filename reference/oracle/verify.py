@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from manual import bptt, fused
+from manual.unit import Tape
 from reference.oracle import ours, theirs
 from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
 from reference.oracle.errata import MISPRINTS, Misprint
 from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.packages import PACKAGES
-from reference.oracle.truth import Truth, truths
+from reference.oracle.padding import MANY
+from reference.oracle.together import judge_together
+from reference.oracle.truth import Truth, truths_ahead
 from reference.run import Array, DType
 
 if TYPE_CHECKING:  # needs python-flint
@@ -33,7 +36,7 @@ SUBJECTS: dict[str, Callable[[Sequence[Case]], Sequence[Outputs | None]]] = {
     "onnxruntime": lambda cases: [theirs.onnxruntime_blocks(case) for case in cases],
 }
 PEERS = "flax", "onnxruntime"  # which need not be installed
-CHUNK = 256  # cases that are in memory together
+CHUNK = 128  # cases that are in memory together
 ENOUGH = 20  # runs, among which every misprint must show
 # The runs that are certified: a small one entry by entry, a long one along a direction through everything.
 CERTIFIED: dict[Sizes, Literal["entry", "all"]] = {(3, 2, 1, 4): "entry", (50, 2, 3, 4): "all"}
@@ -85,11 +88,14 @@ def verify(
     """
     start = time.perf_counter()
     verdict = Verdict(seed)
-    for some in (numbers[k : k + CHUNK] for k in range(0, len(numbers), CHUNK)):
-        for turn, dtype in enumerate(dtypes):
-            cases = [draw_case(seed, number, dtype) for number in some if number % len(dtypes) == turn]
-            _judge_all(verdict, cases)
-            progress(len(cases))
+    chunks = (
+        [draw_case(seed, number, dtypes[number % len(dtypes)]) for number in numbers[k : k + CHUNK]]
+        for k in range(0, len(numbers), CHUNK)
+    )
+    for known in truths_ahead(chunks, many=len(numbers) >= MANY):
+        for dtype in dtypes:
+            _judge_all(verdict, [(case, truth) for case, truth in known if case.dtype == dtype])
+        progress(len(known))
     verdict.certificates = certificates(seed)
     verdict.seconds = time.perf_counter() - start
     return verdict
@@ -115,33 +121,35 @@ def certificates(seed: int) -> list[Certificate] | None:
     ]
 
 
-def _judge_all(verdict: Verdict, cases: Sequence[Case]) -> None:
-    if not cases:
+def _judge_all(verdict: Verdict, known: Sequence[tuple[Case, Truth]]) -> None:
+    if not known:
         return
-    known = truths(cases)
+    cases = [case for case, _ in known]
     for subject in (name for name in SUBJECTS if name not in PEERS or name in installed()):
-        for case, truth, outputs in zip(cases, known, SUBJECTS[subject](cases), strict=True):
-            if outputs is not None:
-                verdict.judged[subject] += 1
-                _judge_one(verdict, subject, case, truth, outputs)
-    for case, truth in zip(cases, known, strict=True):
-        verdict.runs += 1
-        verdict.refuted.update(misprint.edge for misprint in MISPRINTS if is_refuted(misprint, case, truth))
+        took = [(pair, out) for pair, out in zip(known, SUBJECTS[subject](cases), strict=True) if out is not None]
+        verdict.judged[subject] += len(took)
+        _judge_outputs(verdict, subject, [pair for pair, _ in took], [out for _, out in took])
+    verdict.runs += len(known)
+    for case, truth in known:
+        tape, upstream = ours.forward(bptt, case)
+        verdict.refuted.update(m.edge for m in MISPRINTS if is_refuted(m, case, truth, tape, upstream))
 
 
-def _judge_one(verdict: Verdict, subject: str, case: Case, truth: Truth, outputs: Outputs) -> None:
-    findings = judge(truth, outputs, case.dtype)
-    for finding in findings:
-        key = subject, case.dtype.name, finding.block
-        if key not in verdict.worst or finding.ratio > verdict.worst[key][0].ratio:
-            verdict.worst[key] = finding, case
-    if place := narrowest(truth, outputs, case.dtype):
-        verdict.mismatches.append(Mismatch(subject, case, *place))
+def _judge_outputs(
+    verdict: Verdict, subject: str, known: Sequence[tuple[Case, Truth]], outputs: Sequence[Outputs]
+) -> None:
+    found = judge_together([truth for _, truth in known], outputs, [case.dtype for case, _ in known])
+    for (case, truth), out, findings in zip(known, outputs, found, strict=True):
+        for finding in findings:
+            key = subject, case.dtype.name, finding.block
+            if key not in verdict.worst or finding.ratio > verdict.worst[key][0].ratio:
+                verdict.worst[key] = finding, case
+        if not all(finding.ok for finding in findings) and (place := narrowest(truth, out, case.dtype)):
+            verdict.mismatches.append(Mismatch(subject, case, *place))
 
 
-def is_refuted(misprint: Misprint, case: Case, truth: Truth) -> bool:
+def is_refuted(misprint: Misprint, case: Case, truth: Truth, tape: Tape, upstream: dict[str, Array]) -> bool:
     """Whether the equation as printed is wrong on this run: its edge is off, or its shapes do not fit."""
-    tape, upstream = ours.forward(bptt, case)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # a misprint explodes, as δ7 · δ4 does
             δs = [δ[misprint.edge] for _, δ in misprint.steps(tape, **upstream)]

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from reference.oracle.cases import REGIMES, SHAPES, Case, Regime, draw_case, draw_inputs, draw_sizes
-from reference.oracle.truth import shape_for
 from reference.run import INPUTS, WEIGHTS, Array, complete
-from tests.strategies import DTYPES, UPSTREAM, drawn, without_zeros
+from tests.strategies import DTYPES, UPSTREAM, drawn, range_of, without_zeros
 from tests.twins import truth_of
 
 F64 = np.dtype(np.float64)
@@ -90,7 +89,7 @@ def test_every_run_is_complete_and_consistent(dtype: str) -> None:
 
 
 def test_every_run_fits_a_shape_and_every_shape_is_used() -> None:
-    used = [shape_for(run.sizes) for run in many()]
+    used = [range_of(run.sizes) for run in many()]
     assert {*used} == {*SHAPES}
     assert all(used.count(shape) > 0.05 * len(used) for shape in SHAPES)
 
@@ -159,7 +158,7 @@ def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -
         def __init__(self, dropped: tuple[bool, ...]) -> None:
             self.dropped = dropped
 
-        def normal(self, size: list[int]) -> Array:
+        def standard_normal(self, size: list[int]) -> Array:
             return np.ones(size)
 
         def random(self, count: int) -> Array:

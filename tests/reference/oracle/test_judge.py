@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reference.oracle import cli, judge, judging
+from reference.oracle import cli, judge, judge_all, judging
 from reference.oracle.cases import draw_case
 from reference.oracle.files import write_run
 from reference.run import OUTPUTS
@@ -74,7 +75,7 @@ def test_a_wrong_shape_and_nan_are_told() -> None:
 
 def test_other_shapes_compile_their_own_truth(capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(recorded(sizes=(71, 1, 1, 2))).ok
-    assert "Compiling the truth for T=71 B=1 D=1 H=2" in capsys.readouterr().err
+    assert "Compiling the truth for up to T=80 B=1 D=1 H=2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,38 @@ def test_a_huge_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "MOST_BYTES", 10**4)
     with pytest.raises(ValueError, match="the run has T=4 B=2 D=3 H=5, for which autodiff needs about"):
         judge(recorded())
+
+
+def test_runs_judged_together_get_the_reports_that_each_gets_alone() -> None:
+    runs: list[Any] = [recorded(), recorded("no_cell_carry"), recorded(sizes=(9, 3, 2, 6)), recorded() | {"x": None}]
+    runs += [recorded(dtype="float32"), recorded(sizes=(0, 2, 3, 4)), recorded("only_long", sizes=(3, 2, 20, 30))]
+    together = list(judge_all(runs))
+    assert [isinstance(one, Exception) for one in together] == [False, False, False, True, False, False, False]
+    for run, report in zip(runs, together, strict=True):
+        if isinstance(report, Exception):
+            with pytest.raises(type(report), match=re.escape(str(report))):
+                judge(run)
+            continue
+        alone = judge(run).to_json() | {"seconds": 0}
+        found = report.to_json() | {"seconds": 0}
+        for one, other in zip(found.pop("blocks"), alone.pop("blocks"), strict=True):
+            assert one.pop("units") == pytest.approx(other.pop("units"), rel=1e-6, abs=4)
+            assert one.pop("ratio") == pytest.approx(other.pop("ratio"), rel=1e-6, abs=0.1)
+            assert (one["name"], one["ok"], one["wrong"]) == (other["name"], other["ok"], other["wrong"])
+        assert found == alone
+
+
+def test_runs_are_read_as_they_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[object] = []
+    right = judging.recorded
+    monkeypatch.setattr(judging, "recorded", lambda run: read.append(run) or right(run))
+    monkeypatch.setattr(judging, "MOST_TOGETHER", 3 * judging.numbers_of(judging.shape_for(SIZES)))
+    reports = judge_all([recorded()] * 10)
+    assert not read
+    assert not isinstance(next(reports), Exception)
+    assert len(read) == 4  # the last of them did not fit any more
+    assert len(list(reports)) == 9
+    assert len(read) == 10
 
 
 def test_several_files_are_judged_each_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

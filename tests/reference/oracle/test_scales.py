@@ -79,7 +79,7 @@ def test_what_goes_from_step_to_step_has_the_size_of_where_it_comes_from(size: f
         np.testing.assert_allclose(found[name].ravel(), want, rtol=1e-12)
     for name, factor in {"dh0": norm(inputs, "W"), "dC0": 1.0}.items():
         assert found[name].item() == pytest.approx(came[0] * cell[0] * factor)
-    assert found["C_T"].shape == ()
+    assert found["C_T"].shape == (1, 1)
     assert found["C_T"] == pytest.approx(cell[2])
 
 
@@ -93,7 +93,7 @@ def test_the_weights_gradients_add_up_as_a_random_walk_does(size: float) -> None
         for a, c, factor in zip(arriving(truth), cells(inputs, truth), factors, strict=True):
             squares += (a * c * max(sqrt(sum(v**2 for v in column)) for column in factor.T.tolist())) ** 2
         for gate in "figo":
-            assert float(found[f"d{kind}_{gate}"]) == pytest.approx(sqrt(squares)), (kind, gate)
+            assert found[f"d{kind}_{gate}"].item() == pytest.approx(sqrt(squares)), (kind, gate)
 
 
 @pytest.mark.parametrize("loud", ["δ1", "δ2", "δ4"])
@@ -157,3 +157,25 @@ def test_a_unit_is_eps_times_the_scale_but_for_what_is_below_the_normal_range(dt
     assert tolerance.units(np.array(tiny), np.array(tiny / eps), dtype) == pytest.approx(1 / 2)
     with np.errstate(over="raise"):
         assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
+
+
+def test_runs_of_one_shape_may_be_stacked() -> None:
+    runs = [drawn(size=size) for size in (1, 0.01, 30)]
+    together = [{name: np.stack([run[k][name] for run in runs]) for name in runs[0][k]} for k in (0, 1)]
+    found = tolerance.scales(together[0], together[1])
+    for lane, (inputs, truth) in enumerate(runs):
+        for name, scale in tolerance.scales(inputs, truth).items():
+            np.testing.assert_allclose(found[name][lane], scale, rtol=1e-14, err_msg=name)
+            assert found[name][lane].shape == scale.shape
+
+
+def test_rows_that_only_pad_a_run_do_not_count() -> None:
+    inputs, truth = drawn(B=2)
+    padded = [
+        {name: np.pad(a, [(0, 3 * (dim == "B")) for dim in dims[name]]) for name, a in some.items()}
+        for some, dims in ((inputs, INPUTS), (truth, BLOCKS))
+    ]
+    rows = np.array([1, 1, 0, 0, 0])[None, :, None]
+    found = tolerance.scales(padded[0], padded[1], rows)
+    for name, scale in tolerance.scales(inputs, truth).items():
+        np.testing.assert_allclose(found[name], scale, rtol=1e-14, err_msg=name)

@@ -13,9 +13,10 @@ from manual.derivation import Edges, deltas
 from reference.oracle import theirs, tolerance
 from reference.oracle.cases import SHAPES, Case, draw_case
 from reference.oracle.errata import MISPRINTS
-from reference.oracle.truth import BLOCKS, shape_for
+from reference.oracle.truth import BLOCKS
 from reference.oracle.verify import SUBJECTS, Verdict, verify
 from reference.run import GRADIENTS, Array
+from tests.strategies import range_of
 
 BOTH = [np.dtype(np.float64), np.dtype(np.float32)]
 
@@ -23,7 +24,7 @@ BOTH = [np.dtype(np.float64), np.dtype(np.float32)]
 def small(count: int, seed: int = 0) -> list[int]:
     """The first numbers whose runs fit the smallest shape and have something in them: JAX compiles it once."""
     sizes = ((number, draw_case(seed, number, BOTH[0]).sizes) for number in range(100 * count))
-    return [number for number, size in sizes if shape_for(size) == SHAPES[0] and 0 not in size][:count]
+    return [number for number, size in sizes if range_of(size) == SHAPES[0] and 0 not in size][:count]
 
 
 @pytest.fixture(autouse=True)

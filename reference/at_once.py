@@ -1,0 +1,59 @@
+"""The edges of `reference.probes`, all steps at once: the same numbers to rounding, in less time.
+
+What arrives at every step on edges 2 and 4 is found first, by autodiff over time with a zero added
+to both states that a step hands on. Then no step needs another any more: all of them are
+differentiated together, as the one cell of `reference.probes` on more rows, in few large products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from reference.lstm import Weights
+from reference.probes import EDGES, TO_X, Probes, cell
+from reference.run import GATES
+
+
+def pull_back(
+    p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array, upstream: Mapping[str, jax.Array]
+) -> tuple[dict[str, jax.Array], Probes, dict[str, jax.Array]]:
+    """Values, edges and gradients of a run of at least one step; arguments and results as in `reference.probes`."""
+    T, B, D = x.shape
+    H = h0.shape[1]
+    zeros = {n: jnp.zeros((T, B, D if n in TO_X else H), x.dtype) for n in EDGES}
+
+    (_, h_next, C_next), vjp = jax.vjp(partial(states, p, x, h0, C0), zeros[2], zeros[4])
+    δ2, δ4 = vjp((upstream["dh"], upstream["dh_next"], upstream["dC_next"]))
+    h_prev, C_prev = (jnp.concatenate([s0[None], s[:-1]]) for s0, s in ((h0, h_next), (C0, C_next)))
+
+    def every_step(*inputs: Any) -> tuple[Any, Any]:
+        values = cell(*inputs)
+        return {name: values[name] for name in ("h_out", "h_next", "C_next")}, values
+
+    _, vjp, values = jax.vjp(every_step, p, zeros, h_prev, C_prev, x, has_aux=True)
+    dp, edges, dh_prev, dC_prev, dx = vjp({"h_out": upstream["dh"], "h_next": δ2, "C_next": δ4})
+    gradients = {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh_prev[0], "dC0": dC_prev[0]}
+    return values, edges, gradients
+
+
+def states(
+    p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array, e2: jax.Array, e4: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What leaves every step: h on edge 1, and on edges 2 and 4, with probes there, h and C."""
+    W, U, b = (jnp.concatenate([p[f"{kind}_{gate}"] for gate in GATES], axis=-1) for kind in "WUb")
+
+    def step(state: tuple[jax.Array, jax.Array], at: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+        h, C = state
+        z, e2, e4 = at
+        f, i, g, o = jnp.split(h @ W + z, 4, axis=-1)
+        C = C * jax.nn.sigmoid(f) + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jnp.tanh(C) * jax.nn.sigmoid(o)
+        return (h + e2, C + e4), (h, h + e2, C + e4)
+
+    out: tuple[jax.Array, jax.Array, jax.Array] = jax.lax.scan(step, (h0, C0), (x @ U + b, e2, e4))[1]
+    return out

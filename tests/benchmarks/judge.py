@@ -1,0 +1,168 @@
+"""How many runs are judged in a second, and where the time goes: python -m tests.benchmarks.judge.
+
+A judged run is drawn, its truth is told by autodiff (all gradients, and all edges for the tolerance),
+and every output of a candidate, h, C, C_T and all gradients, is compared with it. The candidate is
+`manual.fused`; its own time is a column, and no part of the judge's. Shapes are compiled before.
+Prints the tables and writes judge.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manual import fused
+from reference.oracle import check, ours
+from reference.oracle.cases import REGIMES, Case, Sizes, draw_inputs
+from reference.oracle.padding import MANY
+from reference.oracle.together import judge_together
+from reference.oracle.trial import in_order
+from reference.oracle.truth import Truth, truths, truths_ahead
+from reference.oracle.verify import verify
+from reference.run import OUTPUTS, Array
+
+HERE = Path(__file__).parent
+FLOAT64 = np.dtype(np.float64)
+COLUMNS = ("draw", "truth", "compare", "judged, a second", "manual.fused", "with it, a second")
+
+
+@dataclass(frozen=True)
+class Load:
+    """Runs to judge: all sizes up to the largest, or these alone."""
+
+    title: str
+    largest: Sizes
+    runs: int
+    chunk: int
+    fixed: bool = False
+
+    def case(self, number: int) -> Case:
+        """The run of this number."""
+        rng = np.random.default_rng([7, number])
+        T, B, D, H = self.largest if self.fixed else (int(rng.integers(1, most + 1)) for most in self.largest)
+        regime = REGIMES[number % len(REGIMES)]
+        return Case(number, regime, draw_inputs(rng, (T, B, D, H), regime, FLOAT64))
+
+    def chunks(self) -> Iterator[list[Case]]:
+        """All runs, drawn when they are asked for."""
+        for first in range(0, self.runs, self.chunk):
+            yield [self.case(number) for number in range(first, min(first + self.chunk, self.runs))]
+
+
+LOADS = (
+    Load("T ≤ 12, B ≤ 4, D ≤ 6, H ≤ 6", (12, 4, 6, 6), 4096, 256),
+    Load("T = 64, B = 8, D = 64, H = 64", (64, 8, 64, 64), 64, 8, fixed=True),
+)
+
+
+def outputs(case: Case) -> dict[str, Array]:
+    """What `manual.fused` returns."""
+    tape, upstream = ours.forward(fused, case)
+    return in_order(ours.values(tape) | ours.gradients(fused.backward(tape, **upstream)))
+
+
+def compare(known: Sequence[tuple[Case, Truth]], found: Sequence[dict[str, Array]]) -> None:
+    """Judge a chunk; nothing may be wrong."""
+    for findings in judge_together([truth for _, truth in known], found):
+        assert len(findings) == len(OUTPUTS)
+        assert all(finding.ok for finding in findings)
+
+
+def adapter(**run: Array) -> dict[str, Array]:
+    """`manual.fused` as a candidate of `check`."""
+    return outputs(Case(0, "recorded", run))
+
+
+class Clock:
+    """Seconds by the wall and of CPU, added up over calls."""
+
+    def __init__(self) -> None:
+        self.wall = self.cpu = 0.0
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = function(*args)
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
+        return result
+
+
+def stages(load: Load) -> dict[str, Clock]:
+    """Each stage by itself, then all together as `check` does it: truths on other threads, ahead of the rest."""
+    clocks = {name: Clock() for name in ("draw", "truth", "fused", "compare", "judged", "all")}
+    many = load.runs >= MANY
+    truths(next(load.chunks()), many)  # compiles
+    found: list[list[dict[str, Array]]] = []
+    chunks = load.chunks()
+    while cases := clocks["draw"](next, chunks, None):
+        known = list(zip(cases, clocks["truth"](truths, cases, many), strict=True))
+        found.append(clocks["fused"](lambda cases: [outputs(case) for case in cases], cases))
+        clocks["compare"](compare, known, found[-1])
+
+    def judged() -> None:
+        for known, got in zip(truths_ahead(load.chunks(), many), found, strict=True):
+            compare(known, got)
+
+    def everything() -> None:
+        for known in truths_ahead(load.chunks(), many):
+            compare(known, [outputs(case) for case, _ in known])
+
+    clocks["judged"](judged)
+    clocks["all"](everything)
+    return clocks
+
+
+def rows(loads: Sequence[Load]) -> list[list[str]]:
+    """The table of stages: milliseconds of CPU a run, and runs a second by the wall and by the CPU's time."""
+    made = []
+    for load in loads:
+        clocks = stages(load)
+        ms = {name: f"{1e3 * clock.cpu / load.runs:.3g}" for name, clock in clocks.items()}
+        rate = {name: f"{load.runs / clock.wall:,.0f} ({load.runs / clock.cpu:,.0f})" for name, clock in clocks.items()}
+        cells = [ms["draw"], ms["truth"], ms["compare"], rate["judged"], ms["fused"], rate["all"]]
+        made.append([load.title, *cells])
+    return made
+
+
+def commands(runs: int) -> list[list[str]]:
+    """`check` and `verify`, as a user calls them in a process where all is compiled."""
+    verify(0, range(64), [FLOAT64])
+    clocks = {"check": Clock(), "verify": Clock()}
+    clocks["check"](lambda: check(adapter, max_examples=runs, seed=1))
+    clocks["verify"](lambda: verify(1, range(runs), [FLOAT64]))
+    return [[name, f"{runs / clock.wall:,.0f} ({runs / clock.cpu:,.0f})"] for name, clock in clocks.items()]
+
+
+def markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    rule = ["---", *["--:"] * (len(titles) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (titles, rule, *lines)) + "\n"
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judge", description=__doc__)
+    parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
+    options = parser.parse_args()
+    parts = [
+        "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
+        markdown(["runs", *COLUMNS], rows(LOADS)),
+        f"Runs of all drawn sizes, T up to 70 and H up to 66, {options.runs} each, a second; `check` of "
+        "`manual.fused` in its process, `verify` of all subjects with its certificates.\n",
+        markdown(["command", "runs a second"], commands(options.runs)),
+        f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}.\n",
+    ]
+    text = "\n".join(parts)
+    (HERE / "judge.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
