@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from manual import fused
+from reference.lstm import full_precision
 from reference.oracle import check, ours
 from reference.oracle.cases import REGIMES, Case, Sizes, draw_inputs
-from reference.oracle.padding import MANY
+from reference.oracle.padding import MANY, lanes_for, shape_for, stacked
 from reference.oracle.together import judge_together
 from reference.oracle.trial import in_order
-from reference.oracle.truth import Truth, truths, truths_ahead
+from reference.oracle.truth import Batch, Truth, blocks, compiled, truths, truths_ahead
 from reference.oracle.verify import verify
 from reference.run import OUTPUTS, Array
 
@@ -131,6 +133,36 @@ def rows(loads: Sequence[Load]) -> list[list[str]]:
     return made
 
 
+def parts(load: Load) -> list[str]:
+    """What a truth is made of: milliseconds of CPU a run, the least of several calls with all lanes full."""
+    shape = shape_for(load.largest, many=load.runs >= MANY)
+    lanes = lanes_for(shape)
+    cases = [Load(load.title, shape, lanes, lanes, fixed=True).case(number) for number in range(lanes)]
+    batch = Batch(cases, shape, lanes)
+
+    def computed(dtype: str) -> None:
+        with full_precision():
+            jax.block_until_ready(compiled(blocks)(*stacked(cases, shape, lanes, np.dtype(dtype))))
+
+    def scaled() -> None:
+        for name in ("blocks", "scales", "losses"):
+            batch.__dict__.pop(name, None)
+        assert len(batch.losses) == lanes
+
+    found = [load.title]
+    for work in (
+        lambda: stacked(cases, shape, lanes, FLOAT64),
+        lambda: computed("float64"),
+        lambda: computed("float32"),
+        scaled,
+    ):
+        clocks = [Clock() for _ in range(6)]
+        for clock in clocks:
+            clock(work)
+        found.append(f"{1e3 * min(clock.cpu for clock in clocks) / lanes:.3g}")
+    return found
+
+
 def commands(runs: int) -> list[list[str]]:
     """`check` and `verify`, as a user calls them in a process where all is compiled."""
     verify(0, range(64), [FLOAT64])
@@ -151,15 +183,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judge", description=__doc__)
     parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
     options = parser.parse_args()
-    parts = [
+    told = [
         "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
         markdown(["runs", *COLUMNS], rows(LOADS)),
+        "Of the truth, milliseconds of CPU a run in a batch that is full: the inputs put side by side, autodiff in "
+        "float64 and in float32, scales and loss in NumPy.\n",
+        markdown(["runs", "inputs", "float64", "float32", "scales, loss"], [parts(load) for load in LOADS]),
         f"Runs of all drawn sizes, T up to 70 and H up to 66, {options.runs} each, a second; `check` of "
         "`manual.fused` in its process, `verify` of all subjects with its certificates.\n",
         markdown(["command", "runs a second"], commands(options.runs)),
         f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}.\n",
     ]
-    text = "\n".join(parts)
+    text = "\n".join(told)
     (HERE / "judge.md").write_text(text)
     print(text)
 
