@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from reference.oracle.bugs.unit import SUMS, TO_X, VALUES, Blocks, Edges, Step, Unit
+from reference.oracle.bugs.cell import SUMS, TO_X, VALUES, Blocks, Edges, Step
+from reference.oracle.bugs.unit import Unit
 from reference.oracle.fit import FORWARD, Evidence, Fit, fits_shapes, is_finite
 from reference.oracle.rounding import slight
 from reference.run import GATES, Array

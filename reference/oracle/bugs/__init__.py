@@ -8,6 +8,7 @@ pull request `owner/repo#number` or the file `owner/repo:path`; where it is empt
 
 from reference.oracle.bugs import layout, bias, forward, time, carry, edges, updates, precision  # noqa: F401, I001
 from reference.oracle.bugs.programs import PROGRAMS
-from reference.oracle.bugs.unit import CATALOGUE, AsNamed, Bug, Derived, Unfit, Unit, compose
+from reference.oracle.bugs.entry import CATALOGUE, Bug, Unfit, compose
+from reference.oracle.bugs.unit import AsNamed, Derived, Unit
 
 __all__ = ["CATALOGUE", "PROGRAMS", "AsNamed", "Bug", "Derived", "Unfit", "Unit", "compose"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reference.oracle.bugs.unit import SUMS, VALUES, Blocks, Edges, Step, Unit, bug, named
+from reference.oracle.bugs.cell import SUMS, VALUES, Blocks, Edges, Step
+from reference.oracle.bugs.entry import bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import GATES, Array
 
 

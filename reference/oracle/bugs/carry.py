@@ -6,7 +6,9 @@ from copy import copy
 
 import numpy as np
 
-from reference.oracle.bugs.unit import R_PACKAGE, Blocks, Edges, Step, Unit, bug, named
+from reference.oracle.bugs.cell import Blocks, Edges, Step
+from reference.oracle.bugs.entry import R_PACKAGE, bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import Array
 
 # What arrives from above and from beyond the last step.

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reference.oracle.bugs.unit import R_PACKAGE, SUMS, TO_H, TO_X, Edges, Step, Unfit, Unit, bug, named
+from reference.oracle.bugs.cell import SUMS, TO_H, TO_X, Edges, Step
+from reference.oracle.bugs.entry import R_PACKAGE, Unfit, bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import GATES, Array
 
 SOURCE = "Fichou, LSTM units"

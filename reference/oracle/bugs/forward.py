@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reference.oracle.bugs.unit import Edges, Step, Unit, bug, named
+from reference.oracle.bugs.cell import Edges, Step
+from reference.oracle.bugs.entry import bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import GATES, Array
 
 # Activations.

@@ -7,7 +7,9 @@ from itertools import permutations
 
 import numpy as np
 
-from reference.oracle.bugs.unit import Blocks, Unfit, Unit, bug, named
+from reference.oracle.bugs.cell import Blocks
+from reference.oracle.bugs.entry import Unfit, bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import GATES, Array
 
 KINDS = "WUb"

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reference.oracle.bugs.unit import Blocks, Edges, Step, Unit, bug, named
+from reference.oracle.bugs.cell import Blocks, Edges, Step
+from reference.oracle.bugs.entry import bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import Array
 
 KERAS = "keras-team/keras#23223"

@@ -7,7 +7,7 @@ more are then tried together.
 
 from __future__ import annotations
 
-from reference.oracle.bugs.unit import R_PACKAGE
+from reference.oracle.bugs.entry import R_PACKAGE
 
 PROGRAMS: dict[str, tuple[str, ...]] = {  # where they were seen: what they do wrong
     R_PACKAGE: (

@@ -7,7 +7,9 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from reference.oracle.bugs.unit import R_PACKAGE, VALUES, Blocks, Edges, Step, Unit, bug, named
+from reference.oracle.bugs.cell import VALUES, Blocks, Edges, Step
+from reference.oracle.bugs.entry import R_PACKAGE, bug, named
+from reference.oracle.bugs.unit import Unit
 from reference.run import GATES, WEIGHTS, Array
 
 

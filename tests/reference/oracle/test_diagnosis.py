@@ -10,7 +10,7 @@ import pytest
 
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, PROGRAMS, AsNamed, Bug, Derived, Unit, compose
-from reference.oracle.bugs.unit import Blocks, Edges, Step
+from reference.oracle.bugs.cell import Blocks, Edges, Step
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import judge
 from reference.oracle.truth import truths
