@@ -33,7 +33,7 @@ def verify(commands: Any) -> None:
         "Exit status: 0 verified, 1 a mismatch, 2 the request is unusable.",
     )
     command.add_argument("--runs", type=at_least(1), default=600, metavar="N", help="how many runs (default: 600)")
-    command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+    seeded(command)
     command.add_argument("--run", type=at_least(0), metavar="K", help="judge run number K alone")
     command.add_argument(
         "--dtype",
@@ -41,7 +41,7 @@ def verify(commands: Any) -> None:
         default="both",
         help="precision of the runs (default: both, in turn)",
     )
-    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    as_json(command, "print the findings as JSON")
     command.set_defaults(command="verify")
 
 
@@ -67,7 +67,7 @@ def check(commands: Any) -> None:
     command.add_argument(
         "--runs", "--max-examples", type=at_least(1), default=100, metavar="N", help="how many runs (default: 100)"
     )
-    command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+    seeded(command)
     command.add_argument("--run", type=at_least(0), metavar="K", help="judge run number K alone")
     command.add_argument("--sizes", type=sizes, metavar="T,B,D,H", help="with --run: in these sizes")
     command.add_argument("--regime", metavar="R", help="with --run: in this regime")
@@ -84,7 +84,7 @@ def check(commands: Any) -> None:
     command.add_argument(
         "--save", metavar="FILE", help="save the failing run as .npz, or as a .py that shows it by itself"
     )
-    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    as_json(command, "print the findings as JSON")
     views(command)
     command.set_defaults(command="check")
 
@@ -99,9 +99,9 @@ def peers(commands: Any) -> None:
     )
     command.add_argument("--dtype", choices=("float64", "float32", "both"), default="both", help="(default: both)")
     command.add_argument("--runs", type=at_least(1), default=35, metavar="N", help="how many runs each (default: 35)")
-    command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+    seeded(command)
     command.add_argument("--found", metavar="FILE", help="write the faults, each confirmed, as Markdown")
-    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    as_json(command, "print the findings as JSON")
     command.set_defaults(command="peers")
 
 
@@ -114,7 +114,7 @@ def judge(commands: Any) -> None:
         "folder with one .npy per array. Exit status: 0 right, 1 wrong, 2 a file is unusable.",
     )
     command.add_argument("runs", nargs="+", metavar="RUN", help="an .npz file, or a folder of .npy files")
-    command.add_argument("--json", action="store_true", help="print the findings as JSON; of several files, a list")
+    as_json(command, "print the findings as JSON; of several files, a list")
     views(command)
     command.set_defaults(command="judge")
 
@@ -135,7 +135,7 @@ def layout(commands: Any) -> None:
         help="an .npz file, or a folder of .npy files: x, h or C or C_T, h0 and C0 where they are not zero, and the "
         "weights by any other names",
     )
-    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    as_json(command, "print the findings as JSON")
     command.set_defaults(command="layout")
 
 
@@ -152,8 +152,18 @@ def vectors(commands: Any) -> None:
     command.add_argument(
         "--dtype", choices=("float64", "float32", "both"), default="both", help="precision (default: both)"
     )
-    command.add_argument("--json", action="store_true", help="print the names of the files as JSON")
+    as_json(command, "print the names of the files as JSON")
     command.set_defaults(command="vectors")
+
+
+def seeded(command: argparse.ArgumentParser) -> None:
+    """What draws the runs."""
+    command.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="draws other runs (default: 0)")
+
+
+def as_json(command: argparse.ArgumentParser, text: str) -> None:
+    """What is for programs."""
+    command.add_argument("--json", action="store_true", help=text)
 
 
 def views(command: argparse.ArgumentParser) -> None:

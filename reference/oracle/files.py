@@ -29,6 +29,14 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 class RunFileError(ValueError):
     """A file that cannot be read as a run; the message is one line that says why."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    """A text that may hold a stranger's words, such as a name in a file, with no sign that commands a terminal."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
 
 def read_run(path: Path, others: bool = False) -> dict[str, Array]:
     """The arrays of a recorded run, in this machine's byte order.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from manual.layouts import Layout
 from reference.oracle.discovery import Discovery, Explanation
+from reference.oracle.files import printable
 from reference.oracle.wording import listed, number
 
 MORE = (
@@ -18,10 +19,10 @@ def words(found: Discovery) -> str:
     """What was found."""
     of, count = f"of {found.tried} explain", len(found.explanations)
     if not count:
-        return f"{found.subject}: none {of}s {listed(found.outputs)}. {missed(found.nearest)}"
+        return printable(f"{found.subject}: none {of}s {listed(found.outputs)}. {missed(found.nearest)}")
     head = f"{'one layout' if count == 1 else f'{count} layouts'} {of}{'s' * (count == 1)} {listed(found.outputs)}."
     told = [f"{found.subject}: {head}", *map(explained, found.explanations)]
-    return "\n\n".join(told + [MORE] * (count > 1))
+    return printable("\n\n".join(told + [MORE] * (count > 1)))
 
 
 def missed(nearest: Explanation | None) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from reference.oracle.behaviour import MISBEHAVIOURS
+from reference.oracle.files import printable
 from reference.oracle.laid_out import OWN
 from reference.oracle.report import Block, Failure, Named, Report, versions
 from reference.oracle.trial import MISMATCH
@@ -24,8 +25,7 @@ def words(report: Report) -> str:
     by = ", ".join(f"{package} {number}" for package, number in versions().items())
     parts = [f"{report.subject}: {extent(report)}; {by}", table(report.blocks), *report.notes]
     parts += [paragraph(report, failure) for failure in report.failures]
-    text = "\n\n".join([*(part for part in parts if part), conclusion(report)])
-    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    return printable("\n\n".join([*(part for part in parts if part), conclusion(report)]))
 
 
 def extent(report: Report) -> str:

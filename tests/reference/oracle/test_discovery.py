@@ -275,3 +275,11 @@ def test_every_layout_of_the_table_is_described_in_words() -> None:
     assert "W (1, 4H, D) takes x, R (1, 4H, H) takes h; two biases in B, which are added." in told["onnx"]
     mine = replace(LAYOUTS["keras"], gates="ogfi")
     assert "None of the known packages has it." in str(discover(recorded(mine)))
+
+
+def test_a_strangers_names_command_no_terminal() -> None:
+    signs = "\x1b[31m\u202e"
+    run = {signs + name if name.endswith("_l0") else name: array for name, array in recorded("torch").items()}
+    told = str(discover(run))
+    assert "weight_ih_l0" in told
+    assert not set(signs[:1] + signs[-1:]) & set(told)

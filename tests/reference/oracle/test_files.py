@@ -193,3 +193,10 @@ def test_damaged_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject,
     path.write_bytes(content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))])
     with contextlib.suppress(RunFileError):
         assert read_run(path).keys() <= {"h", "x"}
+
+
+def test_what_a_file_says_commands_no_terminal() -> None:
+    assert (
+        str(RunFileError("run.npz: \x1b[31mW_f is there twice"))
+        == "run.npz: \N{REPLACEMENT CHARACTER}[31mW_f is there twice"
+    )
