@@ -87,18 +87,18 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
         run["b_f"] += 6
     absent = [["b_f", "b_i", "b_g", "b_o"], ["h0"], ["C0"], ["dh"], ["dh_T"], ["dC_T"]]
     if regime == "plain":
-        drop = [group != ["dh"] for group in absent]
+        drop = np.array([group != ["dh"] for group in absent])
     else:
-        drop = list(rng.random(len(absent)) < 0.125)
+        drop = rng.random(len(absent)) < 0.125
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
-            drop[3:] = False, False, False
+            drop[3:] = False
     for group in itertools.compress(absent, drop):
         for name in group:
             run[name] *= 0
     if regime in SIZES_OF_GRADIENTS:
         for name in ("dh", "dh_T", "dC_T"):
             run[name] *= SIZES_OF_GRADIENTS[regime]
-    return {name: array.astype(dtype, copy=False) for name, array in run.items()}
+    return {name: array.astype(dtype) for name, array in run.items()}
 
 
 def draw_case(seed: int, number: int, dtype: DType, sizes: Sizes | None = None, regime: Regime | None = None) -> Case:
