@@ -12,6 +12,7 @@ import manual
 from manual.derivation import Step
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import Finding
+from reference.oracle.judging import Recorded
 from reference.oracle.trial import Trial, Which
 from reference.oracle.truth import Truth
 from reference.oracle.verify import Mismatch
@@ -34,6 +35,7 @@ RECORDS: dict[str, Any] = {
     "edge": MISPRINTS[0],
     "loss": Truth({}, {}, 0),
     "step": Mismatch("bptt", RUN, "h", 1),
+    "file": Recorded(None, RUN, {}, 0),
 }
 
 
