@@ -29,7 +29,7 @@ def fitting(
     for name in (name for name in dims if name in given):
         called, dtype = prefix + name, next(iter(found.values())).dtype if found else None
         array = found[name] = checked(called, array_of(called, given[name]), dims[name], sizes, dtype)
-        H = sizes.get("H", sizes.get("4H", 0) // 4)
+        H = sizes["H"] if "H" in sizes else sizes["4H"] // 4
         D = sizes.get("D", sizes.get("D+H", H) - H)
         if sizes.get("4H", 4 * H) != 4 * H or D < 0 or H < 1:
             raise ValueError(
