@@ -84,7 +84,7 @@ def pull_back(
         return {"dh": values["h_out"], "dh_next": values["h_next"], "dC_next": values["C_next"]}, values
 
     _, vjp, values = jax.vjp(outputs, p, zeros, x, h0, C0, has_aux=True)
-    dp, edges, dx, dh0, dC0 = vjp(dict(upstream))
+    dp, edges, dx, dh0, dC0 = vjp(upstream)
     return values, edges, {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh0, "dC0": dC0}
 
 

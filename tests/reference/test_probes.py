@@ -10,6 +10,7 @@ import reference
 from reference.lstm import full_precision, weights
 from reference.oracle.cases import REGIMES, Regime
 from reference.probes import pull_back
+from reference.run import GRADIENTS
 from tests.reference.slopes import ARRIVING, GATES, arguments, arriving_at, inputs_alone, same_slope, unit
 from tests.strategies import drawn, without_zeros
 
@@ -35,6 +36,8 @@ def test_a_loss_may_arrive_at_every_way_out_of_every_step() -> None:
         values, edges, gradients = jax.tree.map(np.asarray, found)
     wanted = unit(run, {})
     assert set(values) == set(wanted)
+    assert set(gradients) == set(GRADIENTS)
+    assert set(edges) == set(range(1, 27))
     for name, value in values.items():
         np.testing.assert_allclose(value, wanted[name], rtol=0, atol=1e-14, strict=True)
     for name, gradient in gradients.items():
