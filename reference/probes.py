@@ -71,9 +71,8 @@ def pull_back(
     and "dC_next" on edge 4, all (T, B, H). A loss on the last state of a shorter run is one on edges
     2 and 4 of its last step, with zeros afterwards: so a longer array judges a shorter run.
     """
-    T, B, D = x.shape
-    H = h0.shape[1]
-    zeros = {n: jnp.zeros((T, B, D if n in TO_X else H), x.dtype) for n in EDGES}
+    zero = jnp.zeros((len(x), *h0.shape), x.dtype)
+    zeros = {n: jnp.zeros_like(x) if n in TO_X else zero for n in EDGES}
 
     def outputs(p: Weights, e: Probes, x: jax.Array, h0: jax.Array, C0: jax.Array) -> tuple[Any, Any]:
         def step(state: tuple[jax.Array, jax.Array], at: tuple[Probes, jax.Array]) -> tuple[Any, Any]:
