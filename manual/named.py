@@ -47,8 +47,8 @@ def _named(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], pre
     under = {name: value for name, value in flat(arrays) if name.startswith(prefix) and value is not None}
     given = {name.removeprefix(prefix): value for name, value in under.items()}
     if unknown := [name for name in given if name not in dims]:
-        begins = {name.removesuffix(own) for own in dims for name in unknown if name.endswith(own)}
-        hint = "".join(f"; or say prefix={prefix + begin!r}" for begin in sorted(begins))
+        begins = dict.fromkeys(name.removesuffix(own) for name in unknown for own in dims if name.endswith(own))
+        hint = "".join(f"; or say prefix={prefix + begin!r}" for begin in begins)
         raise TypeError(f"{prefix}{unknown[0]} is no array of this layout; expected {expected}{hint}")
     none = given.keys().isdisjoint(optional)
     if missing := [prefix + name for name in dims if name not in given and not (none and name in optional)]:

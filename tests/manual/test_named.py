@@ -14,7 +14,9 @@ STACKED = {"W": ("H", "4H"), "U": ("D", "4H"), "b": ("4H",), "c": ("4H",)}
 TURNED = {"W": ("directions", "4H", "H"), "U": ("directions", "4H", "D")}
 JOINED = {"WU": ("D+H", "4H"), "b": ("8H",)}
 APART = {"W_f": ("H", "H"), "W_i": ("H", "H"), "U_f": ("D", "H"), "U_i": ("D", "H"), "b": ("2H",)}
-LAYOUTS = [STACKED, TURNED, JOINED, APART]
+JOINED_APART = {"WU": ("D+H", "4H"), "b": ("H",), "c": ("2H",)}
+APART_STACKED = {"W_f": ("H", "H"), "U": ("D", "4H")}
+LAYOUTS = [STACKED, TURNED, JOINED, APART, JOINED_APART, APART_STACKED]
 D, H = 2, 3
 SIZES = {"directions": 1, "D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
 BIASES = {"b", "c"}
@@ -96,8 +98,8 @@ SOME = "of some D and H > 0"
         (STACKED, {"c": None}, ValueError, f"m.c missing; {NAMES}"),
         (STACKED, {"V": 1, "Y": 1}, TypeError, f"m.V is no array of this layout; {NAMES}"),
         (STACKED, {"r.W": 1}, TypeError, f"m.r.W is no array of this layout; {NAMES}; or say prefix='m.r.'"),
-        (STACKED, {"s.U": 1, "r.W": 1}, TypeError,
-         f"m.s.U is no array of this layout; {NAMES}; or say prefix='m.r.'; or say prefix='m.s.'"),
+        (STACKED, {"s.U": 1, "r.W": 1, "s.W": 1}, TypeError,
+         f"m.s.U is no array of this layout; {NAMES}; or say prefix='m.s.'; or say prefix='m.r.'"),
         (STACKED, {"W": np.ones((3, 16))}, ValueError, f"m.W has shape (3, 16); expected (H, 4H) {SOME}"),
         (STACKED, {"W": np.ones((0, 0))}, ValueError, f"m.W has shape (0, 0); expected (H, 4H) {SOME}"),
         (STACKED, {"U": np.ones((2, 16))}, ValueError, "m.U has shape (2, 16); expected (D=2, 4H=12)"),
