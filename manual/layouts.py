@@ -169,12 +169,10 @@ def unpack(arrays: Mapping[str, Any], layout: str | Layout, *, gradients: bool =
     held: dict[str, Array] = {"b": np.zeros(4 * H, next(iter(given.values())).dtype)}
     for kind in KINDS:
         sharing, names = layout.sharing(kind), layout.names(kind)
-        if not set(names) <= set(given) or not names:  # no bias
-            continue
-        lengths = [{"U": D, "W": H}.get(other, 4 * H // len(names)) for other in sharing]
-        at = sharing.index(kind)
-        plain = [_turned(given[name][0 if layout.direction else ...], kind, layout) for name in names]
-        held[kind] = _ours([np.split(array, np.cumsum(lengths)[:-1])[at] for array in plain], layout)
+        if given.keys() & names:
+            first = {"U": D, "W": H}.get(sharing[0], 4 * H // len(names))
+            plain = [_turned(given[name][0 if layout.direction else ...], kind, layout) for name in names]
+            held[kind] = _ours([np.split(array, [first])[sharing.index(kind)] for array in plain], layout)
     params = Params(held["W"], held["U"], held["b"])
     if "second_b" in held:
         params.b = (_agreed if gradients else _sum)(params.b, held["second_b"], layout)

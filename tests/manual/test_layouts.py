@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError, replace
 from itertools import product
 from typing import Any
@@ -96,13 +96,13 @@ def test_two_biases_that_are_too_large_together_are_infinite_and_opposite_infini
 
 def test_gradients_of_two_biases_are_the_same_up_to_rounding() -> None:
     gradient = params_of(without_zeros((1, 1, 2, 3)))
-    packed = pack(gradient, "torch", gradients=True)
-    assert same_bits({"b": packed["bias_ih_l0"]}, {"b": packed["bias_hh_l0"]})
-    for size in (1e-20, 1, 1e20):
-        one, other = size * packed["bias_ih_l0"], size * packed["bias_ih_l0"] * (1 + 2e-9)
-        for first, second in ((one, other), (other, one)):  # the error of either shows in the result
-            found = unpack(packed | {"bias_ih_l0": first, "bias_hh_l0": second}, "torch", gradients=True)
-            np.testing.assert_allclose(found.b, size * gradient.b * (1 + 1e-9), rtol=1e-15)
+    for size in (1e-20, 1, -1, 1e20):
+        gradient.b[...] = size * np.linspace(0.5, 1, 12)
+        packed = pack(gradient, "torch", gradients=True)
+        assert same_bits({"b": packed["bias_ih_l0"]}, {"b": packed["bias_hh_l0"]})
+        for name in BIASES:  # the error of either shows in the result
+            rounded = unpack(packed | {name: packed[name] * (1 + 2e-9)}, "torch", gradients=True)
+            np.testing.assert_allclose(rounded.b, gradient.b * (1 + 1e-9), rtol=1e-15)
     for odd in ODD:
         gradient.b[...] = odd
         back = unpack(pack(gradient, "torch", gradients=True), "torch", gradients=True)
@@ -120,6 +120,13 @@ def test_gradients_of_two_biases_that_differ_are_refused(name: str, size: float,
     said = f"{differ}; expected the same in both: the gates take their sum"
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         unpack(packed, "torch", gradients=True)
+
+
+def test_gradients_that_differ_are_told_with_all_their_arrays() -> None:
+    eight = replace(TORCH, b=tuple("pqrs"), second_b=tuple("tuvw"))
+    packed = pack(params_of(without_zeros((1, 1, 2, 3))), eight, gradients=True)
+    with pytest.raises(ValueError, match=r"^the gradients of p, q, r, s and t, u, v, w differ by up to "):
+        unpack(packed | {"v": -packed["v"]}, eight, gradients=True)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -297,6 +304,12 @@ def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
 def test_what_is_not_params_is_not_packed() -> None:
     with pytest.raises(TypeError, match=r"^params is of type dict; expected manual\.Params$"):
         pack(GOOD, "torch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [pack, unpack])
+def test_what_is_not_a_matter_of_course_is_said_by_name(call: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
+        call(GOOD, "torch", True)
 
 
 @pytest.mark.parametrize("layout", ["pytorch", ["torch"], None])
