@@ -172,13 +172,14 @@ def some_layouts(draw: st.DrawFn) -> Layout:
     def names_of(kind: str) -> str | tuple[str, ...]:
         return kind if interleaved or draw(st.booleans()) else tuple(f"{kind}_{gate}" for gate in gates)
 
-    W, b = names_of("W"), draw(st.sampled_from([(), names_of("b")]))
+    W, b = names_of("W"), names_of("b")
+    b, second_b = draw(st.sampled_from([(b, b), (b, names_of("second_b")), (b, ()), ((), ())]))
     return Layout(
         gates,
         U=W if joined else names_of("U"),
         W=W,
         b=b,
-        second_b=draw(st.sampled_from([(), b, names_of("second_b") if b else ()])),
+        second_b=second_b,
         transposed=draw(st.sampled_from(["", "UW"] if joined else ["", "U", "W", "UW"])),
         interleaved=interleaved,
         h_first=draw(st.booleans()),

@@ -70,7 +70,12 @@ def test_runs_of_the_same_sizes_are_compiled_once(
     function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traced, sigmoid = [], jax.nn.sigmoid
-    monkeypatch.setattr(jax.nn, "sigmoid", lambda z: traced.append(z) or sigmoid(z))
+
+    def noted(z: Any) -> Any:
+        traced.append(z)
+        return sigmoid(z)
+
+    monkeypatch.setattr(jax.nn, "sigmoid", noted)
     for seed in range(3):
         run = drawn((2, 1, 1, 1), "ordinary", "float64", seed)
         function(**(inputs_alone if function is reference.forward else arguments)(run))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -57,6 +59,7 @@ def test_the_edges_and_the_gradients_say_the_same() -> None:
         same |= {f"dU_{gate}": np.einsum("tbj,tbk->jk", run.inputs["x"], edge[n])}
     for name, gradient in gradients.items():
         np.testing.assert_allclose(same[name], gradient, rtol=0, atol=1e-13, strict=True)
-    arriving = {1: run.inputs["dh"], 2: [*edge[25][1:], run.inputs["dh_T"]], 4: [*edge[11][1:], run.inputs["dC_T"]]}
+    arriving: dict[int, Any] = {1: run.inputs["dh"]}
+    arriving |= {2: [*edge[25][1:], run.inputs["dh_T"]], 4: [*edge[11][1:], run.inputs["dC_T"]]}
     for n, block in arriving.items():
         np.testing.assert_allclose(edge[n], block, rtol=0, atol=1e-14)
