@@ -220,6 +220,16 @@ def test_every_number_lies_where_the_layout_says(params: Params, layout: Layout)
     assert same_bits(arrays_of(unpack(packed, layout)), arrays_of(params))
 
 
+@given(params=some_params(), layout=some_layouts())
+def test_every_array_has_the_dimensions_that_the_layout_says(params: Params, layout: Layout) -> None:
+    D, H = params.input_size, params.hidden_size
+    sizes = {"directions": 1, "D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
+    packed = pack(params, layout, gradients=True)
+    assert {name: [sizes[dim] for dim in dims] for name, dims in layout.dims.items()} == {
+        name: [*array.shape] for name, array in packed.items()
+    }
+
+
 def test_a_layout_of_ones_own() -> None:
     params = params_of(without_zeros((1, 1, 2, 3)))
     mine = Layout(
