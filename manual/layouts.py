@@ -25,7 +25,7 @@ from manual.checks import Array
 from manual.named import fitting
 from manual.unit import GATES, Params
 
-KINDS = ("W", "U", "b", "second_b")
+KINDS = ("W", "U", "b", "second_b")  # W first: it tells H
 Names = str | tuple[str, ...]  # of one array with all gates side by side, or of one for each, in the order of `gates`
 
 
