@@ -7,7 +7,7 @@ definition δn: no chain rule was applied by hand to get it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -47,11 +47,22 @@ def deltas(
 
 def cell(p: Weights, e: Probes, h_prev: jax.Array, C_prev: jax.Array, x: jax.Array) -> dict[str, jax.Array]:
     """One step with a probe on every edge; all its values by name, and what leaves it on edges 1, 2, 4."""
+    return from_sums(sums(p, e, h_prev, x), e, C_prev)
+
+
+def sums(p: Weights, e: Probes, h_prev: jax.Array, x: jax.Array) -> tuple[jax.Array, ...]:
+    """The products of a step, added up: what the gates f, i, g, o are functions of, on edges 16, 15, 14, 13."""
     h_prev, x = h_prev + e[25], x + e[26]
     z_f = (h_prev + e[24]) @ p["W_f"] + (x + e[23]) @ p["U_f"] + p["b_f"] + e[16]
     z_i = (h_prev + e[22]) @ p["W_i"] + (x + e[21]) @ p["U_i"] + p["b_i"] + e[15]
     z_g = (h_prev + e[20]) @ p["W_g"] + (x + e[19]) @ p["U_g"] + p["b_g"] + e[14]
     z_o = (h_prev + e[18]) @ p["W_o"] + (x + e[17]) @ p["U_o"] + p["b_o"] + e[13]
+    return z_f, z_i, z_g, z_o
+
+
+def from_sums(z: Sequence[jax.Array], e: Probes, C_prev: jax.Array) -> dict[str, jax.Array]:
+    """The rest of a step."""
+    z_f, z_i, z_g, z_o = z
     f, i = jax.nn.sigmoid(z_f) + e[12], jax.nn.sigmoid(z_i) + e[10]
     g, o = jnp.tanh(z_g) + e[9], jax.nn.sigmoid(z_o) + e[6]
     C = (C_prev + e[11]) * f + i * g + e[8]

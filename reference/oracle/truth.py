@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import chain, pairwise
 from typing import Any
 
 import jax
@@ -70,17 +71,12 @@ def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
 
 def truths_ahead(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
     """Each chunk of cases with their truths; while one is judged, those of the next are computed."""
-    waiting: list[tuple[Sequence[Case], Callable[[], list[Truth]]]] = []
-    for chunk in chunks:
-        waiting.append((chunk, started(chunk, many)))
-        if len(waiting) == 2:
-            cases, found = waiting.pop(0)
-            yield list(zip(cases, found(), strict=True))
-    for cases, found in waiting:
+    begun = ((cases, started(cases, many)) for cases in chain(chunks, [()]))
+    for (cases, found), _ in pairwise(begun):
         yield list(zip(cases, found(), strict=True))
 
 
-def started(cases: Sequence[Case], many: bool = False) -> Callable[[], list[Truth]]:
+def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
     """Start to compute the truths, on other threads; the function that waits for them."""
     places: dict[int, tuple[Batch, int]] = {}
     for shape, most, numbers in calls(cases, many):
@@ -119,8 +115,8 @@ class Batch:
     @cached_property
     def losses(self) -> Array:
         """The loss of every run."""
-        lost = [tolerance.units(np.asarray(a), self.scales[name], FLOAT32) for name, a in self.found[1].items()]
-        return np.max([units.reshape(self.lanes, -1).max(axis=1, initial=0) for units in lost], axis=0)
+        lost = [tolerance.units(a, self.scales[name], FLOAT32) for name, a in self.found[1].items()]
+        return np.max([units.reshape(self.lanes, -1).max(axis=1) for units in lost], axis=0)
 
     def last(self, timed: Array) -> Array:
         """What a block, or a scale, is at the last step of each run."""
@@ -131,24 +127,23 @@ class Batch:
         error = self.blocks[name][lanes]
         for own, got in zip(error, arrays, strict=True):
             own[tuple(map(slice, got.shape))] -= got
-        steps = error.shape[1] if DIMS[name][0] == "T" else 1
-        worst = np.abs(error, out=error).reshape(len(lanes), steps, -1).max(axis=2, initial=0)
+        steps = error.shape[1] if "T" in DIMS[name] else 1
+        worst = np.abs(error, out=error).reshape(len(lanes), steps, -1).max(axis=2)
         return tolerance.units(worst, self.scales[name][lanes].reshape(len(lanes), steps), dtype)
 
     def truth(self, lane: int) -> Truth:
         """The truth of the run in this lane; in a batch with room for many it is not kept for its sake."""
         case = self.cases[lane]
-        if case.sizes[0] == 0:
-            return without_steps(case)
         size = dict(zip("TBDH", case.sizes, strict=True))
+        if not size["T"]:
+            return without_steps(case)
 
         def block(name: str) -> Array:
             own: tuple[Any, ...] = tuple([slice(size[dim]) for dim in DIMS[name]])
             return self.blocks[name][lane][own]
 
         def scale(name: str) -> Array:
-            found = self.scales[name][lane]
-            return found[: size["T"]] if DIMS[name][0] == "T" else found
+            return self.scales[name][lane][: size["T"]]  # a block without steps has one scale, there as well
 
         found = Truth(Cut(block), Cut(scale), float(self.losses[lane]), self, lane)
         return found if 2 * len(self.cases) > self.lanes else found.alone()
@@ -182,7 +177,7 @@ def told(inputs: tuple[Any, ...], sizes: jax.Array) -> tuple[dict[str, Any], dic
 
     exact = within(blocks(*inputs))
     rough = within(blocks(*jax.tree.map(lambda array: array.astype(np.float32), inputs)))
-    over = {name: tuple(range(dims[0] == "T", len(dims))) for name, dims in BLOCKS.items()}
+    over = {name: range("T" in dims, len(dims)) for name, dims in BLOCKS.items()}
     lost = {name: jnp.max(jnp.abs(rough[name] - exact[name]), over[name], keepdims=True) for name in BLOCKS}
     return exact, lost
 
@@ -215,7 +210,7 @@ def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[di
 
 
 @cache
-def compiled(function: Callable[..., Any], spread: bool = False) -> Any:
+def compiled(function: Callable[..., Any], spread: bool) -> Any:
     """The function over many runs at once, on one thread, as others run beside it; or `spread` over all."""
     return jax.jit(jax.vmap(function), compiler_options=None if spread else ONE_THREAD)
 
@@ -224,6 +219,6 @@ def cut(padded: Mapping[str, Array], case: Case, dtype: DType) -> dict[str, Arra
     """The run's own part of padded blocks."""
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: array[tuple(slice(size[dim]) for dim in BLOCKS[name])] for name, array in padded.items()}
-    if size["T"] == 0 and "dh0" in found:  # without a step, what arrives is the gradient
+    if not size["T"] and "dh0" in found:  # without a step, what arrives is the gradient
         found |= {"dh0": case.inputs["dh_T"].astype(dtype), "dC0": case.inputs["dC_T"].astype(dtype)}
     return found

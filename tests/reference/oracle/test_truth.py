@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from reference.lstm import full_precision, weights
-from reference.oracle import cases, tolerance
+from reference.oracle import tolerance
 from reference.oracle.cases import REGIMES, Case, Sizes
-from reference.oracle.padding import FINER, SHAPES, lanes_for, rounded_up, shape_for
+from reference.oracle.padding import SHAPES, lanes_for, shape_for
 from reference.oracle.truth import BLOCKS, Truth, blocks, evaluate, truths, truths_ahead
 from reference.probes import at_last_step, pull_back
 from reference.run import Array
@@ -122,23 +122,5 @@ def test_a_float32_run_is_judged_by_the_float64_truth_of_its_own_numbers() -> No
         np.testing.assert_array_equal(truth_of(run).blocks[name], truth_of(same).blocks[name], strict=True)
 
 
-def test_a_run_goes_to_the_smallest_shape_that_holds_it_or_to_its_own() -> None:
-    assert all(shape_for(shape, many=True) == shape for shape in SHAPES + FINER)
-    assert shape_for((1, 1, 1, 1)) == shape_for((0, 0, 0, 1)) == SHAPES[0]
-    assert shape_for((1, 1, 1, 1), many=True) == FINER[0]
-    assert shape_for((71, 1, 0, 1)) == shape_for((80, 1, 1, 1)) == (80, 1, 1, 1)
-    assert {shape_for(sizes) for sizes in SIZES} == set(SHAPES)
-
-
 def test_runs_are_more_than_lanes() -> None:
     assert sum(shape_for(sizes) == SHAPES[0] for sizes in SIZES) > lanes_for(SHAPES[0])
-
-
-def test_every_run_that_is_drawn_has_a_shape() -> None:
-    assert {shape_for(sizes) for sizes in cases.SHAPES} == set(SHAPES)
-
-
-def test_a_size_is_rounded_up_by_a_quarter_at_most() -> None:
-    for size in range(1, 1000):
-        assert size <= rounded_up(size) <= 1.25 * size
-        assert rounded_up(rounded_up(size)) == rounded_up(size)
