@@ -10,7 +10,7 @@ import pytest
 
 from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.cases import Case
-from reference.oracle.relations import apart, rows_are_independent, same_again, split_equals_whole
+from reference.oracle.relations import apart, differing, rows_are_independent, same_again, split_equals_whole
 from reference.run import INPUTS, OUTPUTS, Array, Run
 from tests.candidates import adapters
 from tests.reference.oracle.test_findings import truth
@@ -106,8 +106,9 @@ def test_what_other_inputs_left_behind_is_state() -> None:
 
 
 def test_memory_that_other_inputs_are_computed_in_is_told_instead() -> None:
-    assert Scripted([RIGHT, RIGHT, seen(0, 0, PRINTS, REUSES), WRONG]).same_again() == REUSES
-    assert Scripted([RIGHT, RIGHT, seen(0, 0, PRINTS), RIGHT]).same_again() is None
+    writes = Problem("writes_inputs", "h0 changed during the call")
+    assert Scripted([RIGHT, RIGHT, seen(0, 0, PRINTS, writes, REUSES), WRONG]).same_again() == REUSES
+    assert Scripted([RIGHT, RIGHT, seen(0, 0, PRINTS, writes), RIGHT]).same_again() is None
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,10 @@ def test_memory_that_other_inputs_are_computed_in_is_told_instead() -> None:
 def test_what_a_second_call_does_otherwise_is_told(second: Observation, said: str) -> None:
     problem = Problem("unstable", f"a second call with the same inputs {said}")
     assert Scripted([RIGHT, second]).same_again() == problem
+
+
+def test_of_what_a_second_call_does_again_nothing_is_told() -> None:
+    assert differing(RIGHT, seen(0, 0, PRINTS)) == ""
 
 
 def test_infinities_differ_without_a_warning() -> None:
@@ -183,6 +188,21 @@ def test_any_output_may_differ(kind: str, name: str) -> None:
     assert problem == Problem(kind, f"{name} differs by up to 0.001 between {RELATIONS[kind][1]}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "sizes", "between"),
+    [
+        ("split", (2, 1, 3, 4), "the whole and its pieces, cut before step 1"),
+        ("split", (4, 2, 3, 5), "the whole and its pieces, cut before step 2"),
+        ("rows", (1, 2, 3, 4), "the batch and its rows, the first and the other 1"),
+    ],
+)
+def test_two_steps_or_rows_are_enough(kind: str, sizes: Any, between: str) -> None:
+    case = without_zeros(sizes)
+    wrong = adapters.right(**case.inputs)["h"] + 0.001
+    problem = related(kind, of([*OUTPUTS]), case, h=wrong)
+    assert problem == Problem(kind, f"h differs by up to 0.001 between {between}")
+
+
 @pytest.mark.parametrize("names", SOME[:4], ids=len)
 def test_a_sequence_in_two_pieces_tells_of_a_forward_pass_alone(names: list[str]) -> None:
     for name in {"h", "C", "C_T"} & {*names}:
@@ -230,6 +250,11 @@ def test_what_does_not_come_of_every_piece_is_not_compared(kind: str, missing: s
             return of([name for name in OUTPUTS if name not in missing or calls != last])(inputs)
 
         assert RELATIONS[kind][0](call, LONG, truth(), whole) is None
+
+
+@EACH
+def test_what_comes_of_the_pieces_alone_is_not_compared(kind: str) -> None:
+    assert RELATIONS[kind][0](of([*OUTPUTS]), LONG, truth(), of(["h", "C_T", "dW_f"])(LONG.inputs)) is None
 
 
 # How far apart two results may be.
