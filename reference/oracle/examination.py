@@ -138,7 +138,7 @@ class Examination:
         """Keep the run that is best to look at: the smallest telling one that is wrong, else the worst of all."""
         if not seen.outputs or 0 in case.sizes:
             return
-        worst = max((finding.ratio for finding in trial.findings), default=0.0)
+        worst = max(finding.ratio for finding in trial.findings)
         few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
         rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
         if self.pictured is None or rank < self.pictured[0]:
@@ -209,7 +209,7 @@ class Examination:
             lambda c: kind in self.again(c, kind).kinds, case, self.seed, attempts=attempts, seconds=seconds
         )
 
-    def again(self, case: Case, kind: str = MISMATCH) -> Trial:
+    def again(self, case: Case, kind: str) -> Trial:
         """Judge one more case, by its truth if that is asked."""
         if self.given_up:
             return Trial(Which.of(case))
