@@ -72,7 +72,7 @@ class Examination:
         chunks = (cases[k : k + CHUNK] for k in range(0, len(cases), CHUNK))
         for known in truths_ahead(chunks, many=len(cases) >= MANY):
             self.judge(known)
-        self.relate(sorted((case for case in whole if min(case.sizes[:2]) > 1), key=lambda case: Which.of(case).size))
+        self.relate(sorted((case for case in whole if 1 not in case.sizes[:2]), key=lambda case: Which.of(case).size))
         self.compare_names()
         if skipped := len(cases) - len(self.trials):
             self.notes.append(f"It hung or died so often that {skipped} runs were not judged.")

@@ -24,11 +24,8 @@ from tests.candidates import adapters
 
 F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
 SEED = 5
-PRINTS, RAISES, HANGS = (
-    Problem("prints", "wrote 'a' during the call"),
-    Problem("raises", "ValueError: lost"),
-    Problem("hangs", "gave no answer"),
-)
+PRINTS, RAISES = Problem("prints", "wrote 'a' during the call"), Problem("raises", "ValueError: lost")
+HANGS, CRASHES = Problem("hangs", "gave no answer"), Problem("crashes", "died of SIGSEGV")
 Answer = Callable[[Run], Observation]
 
 
@@ -172,10 +169,27 @@ def test_a_wrong_lstm_gets_a_report_that_says_so(asked: Asked) -> None:
 
 def test_runs_are_judged_in_chunks(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [case(k, (1, 1, 1, 1)) for k in range(130)]
-    for many in (130, 131):
+    for many in (129, 130, 131):
         monkeypatch.setattr(examination, "MANY", many)
         assert len(report(Subject(), *cases).trials) == 130
-    assert asked.chunks == [(128, True), (2, True), (128, False), (2, False)]
+    assert asked.chunks == [(128, True), (2, True)] * 2 + [(128, False), (2, False)]
+
+
+def test_what_is_wrong_is_located_where_no_mistake_is_named() -> None:
+    assert report(Subject(wrong)).location == "the narrowest place"
+
+
+def test_what_all_runs_tell_together_is_in_the_report() -> None:
+    def answer(inputs: Run) -> Observation:
+        if inputs["x"].size == 0:
+            return Observation({}, (RAISES,))
+        return Observation({name: a for name, a in right(inputs).outputs.items() if name != "C" or len(a) > 3})
+
+    found = report(Subject(answer), case(0, (0, 1, 2, 3)), case(1, (3, 1, 2, 4)), case(2, (4, 1, 2, 3)))
+    assert found.notes == ("It takes no run with T=0, which is no failure: ValueError: lost.",)
+    (failure,) = found.failures
+    assert failure.kind == "varying"
+    assert failure.text.startswith("C came back from only one of run 1 ")
 
 
 def test_two_runs_are_called_again_and_three_are_taken_to_pieces() -> None:
@@ -264,7 +278,9 @@ def test_after_three_hangs_or_twelve_deaths_it_is_given_up() -> None:
         e.call(case().inputs)
         given_up.append(e.given_up)
     assert given_up == [False, False, True]
-    e = examined(Subject(doing(PRINTS, RAISES, outputs=False)))
+    e.call(case().inputs)
+    assert e.given_up
+    e = examined(Subject(doing(PRINTS, RAISES, CRASHES, outputs=False)))
     for _ in range(20):
         e.call(case().inputs)
     assert not e.given_up
