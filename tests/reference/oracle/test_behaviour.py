@@ -231,7 +231,8 @@ def test_one_that_seeds_as_was_seeded_before_is_seen(seed: Callable[[int], None]
 
 
 def test_each_part_of_a_random_state_counts_and_is_set_back() -> None:
-    kind, keys, _, _, _ = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    kind, keys, *_ = state
     parts: list[tuple[Any, ...]] = [(keys ^ 1, 5, 1, 0.25), (keys, 6, 1, 0.25), (keys, 5, 0, 0.25), (keys, 5, 1, 0.5)]
     np.random.set_state((kind, keys, 5, 1, 0.25))  # noqa: NPY002
     before = Randomness()
@@ -241,7 +242,8 @@ def test_each_part_of_a_random_state_counts_and_is_set_back() -> None:
         assert before.changed() == ["numpy.random"]
         before.restore()
         assert before.changed() == []
-        assert np.random.get_state()[2:] == (5, 1, 0.25)  # noqa: NPY002
+        state = np.random.get_state()  # noqa: NPY002
+        assert state[2:] == (5, 1, 0.25)
     random.random()
     assert before.changed() == ["random"]
     before.restore()

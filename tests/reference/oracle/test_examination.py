@@ -156,7 +156,7 @@ def test_a_right_lstm_gets_a_report_without_failures() -> None:
 
 
 def test_a_wrong_lstm_gets_a_report_that_says_so(asked: Asked) -> None:
-    named = ("a mistake", "another"), ("a third",)
+    named: Any = ("a mistake", "another"), ("a third",)
     asked.named = [list(bugs) for bugs in named]
     found = report(Subject(wrong))
     (failure,) = found.failures
@@ -582,7 +582,8 @@ def test_values_alone_are_judged_by_a_truth() -> None:
 def test_a_diagnosis_is_made_of_the_failing_run_first_then_of_wrong_and_right_ones(asked: Asked) -> None:
     subject = Subject()
     e = examined(subject)
-    for number, (answer, regime) in enumerate([(right, "plain"), (wrong, "tiny"), (wrong, "linear")]):
+    shown: list[tuple[Answer, Regime]] = [(right, "plain"), (wrong, "tiny"), (wrong, "linear")]
+    for number, (answer, regime) in enumerate(shown):
         subject.answer = answer
         judging(e, case(number, regime=regime))
     begins, explanations, location, kept = e.diagnosis()
@@ -619,14 +620,19 @@ def test_wrong_values_are_what_is_diagnosed_whatever_else_was_seen(asked: Asked)
 def test_what_is_not_finite_now_is_left_out_of_the_diagnosis(asked: Asked) -> None:
     subject = Subject(wrong)
     e = judging(examined(subject), case(1))
-    for broken in (["h"], [*OUTPUTS]):
-        subject.answer = lambda inputs, broken=broken: Observation(
-            {name: array * (np.nan if name in broken else 1) for name, array in wrong(inputs).outputs.items()}
-        )
-        begins, _, _, kept = e.diagnosis()
+    broken: list[str] = []
+
+    def answer(inputs: Run) -> Observation:
+        outputs = wrong(inputs).outputs
+        return Observation({name: array * (np.nan if name in broken else 1) for name, array in outputs.items()})
+
+    subject.answer = answer
+    for names, begins in ((["h"], "db_f"), ([*OUTPUTS], "")):
+        broken[:] = names
+        found, _, _, kept = e.diagnosis()
+        assert found == begins
         assert kept is not None
         assert {*kept.outputs} == {*OUTPUTS}
-        assert begins == ("db_f" if broken == ["h"] else "")
     assert [len(known) for known in asked.diagnosed] == [2, 1]
     assert [*asked.diagnosed[0][0].outputs] == [name for name in OUTPUTS if name != "h"]
 
