@@ -96,6 +96,12 @@ def test_everything_can_be_asked_for(made: Made) -> None:
     assert made.examination == ("the subject", 3, single, print)
 
 
+def test_all_but_the_adapter_is_given_by_its_name(made: Made) -> None:
+    assert check(adapter=adapters.right) is REPORT
+    with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+        check(adapters.right, "float64")  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("run", [0, 7])
 @pytest.mark.parametrize("changed", [{}, {"sizes": (0, 3, 0, 1)}, {"regime": "tiny"}])
 def test_one_run_can_be_judged_alone_and_is_not_made_smaller(made: Made, run: int, changed: dict[str, Any]) -> None:
@@ -116,6 +122,7 @@ REFUSED = [
     ({"max_examples": 0}, "max_examples is 0; expected a whole number from 1 on"),
     ({"max_examples": 2.0}, "max_examples is 2.0; expected a whole number from 1 on"),
     ({"seed": -1}, "seed is -1; expected a whole number from 0 on"),
+    ({"run": ""}, "run is ''; expected a whole number from 0 on"),
     ({"run": -1}, "run is -1; expected a whole number from 0 on"),
     ({"run": "1"}, "run is '1'; expected a whole number from 0 on"),
     ({"run": 0, "regime": "recorded"}, f"regime is 'recorded'; expected one of {REGIMES}"),
