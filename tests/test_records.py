@@ -13,6 +13,7 @@ from manual.derivation import Step
 from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import Finding
+from reference.oracle.judging import Recorded
 from reference.oracle.trial import Trial, Which
 from reference.oracle.truth import Truth
 from reference.oracle.verify import Mismatch
@@ -34,6 +35,7 @@ RECORDS: dict[str, Any] = {
     "refused": Trial(WHICH),
     "text": Problem("prints", "wrote 'a'"),
     "outputs": Observation(),
+    "file": Recorded(None, RUN, {}, 0.0),
     "edge": MISPRINTS[0],
     "loss": Truth({}, {}, 0),
     "step": Mismatch("bptt", RUN, "h", 1),

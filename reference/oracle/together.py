@@ -30,7 +30,7 @@ def judge_together(
         for block, got in outputs.items():
             dtype = dtypes[k] if dtypes else got.dtype
             if truth.batch is None or got.dtype != dtype or got.shape != truth.blocks[block].shape:
-                found[k][block] = judge(truth, {block: got}, dtype)[0]
+                (found[k][block],) = judge(truth, {block: got}, dtype)
             else:
                 together[truth.batch, block, dtype].append(k)
     for (batch, block, dtype), numbers in together.items():

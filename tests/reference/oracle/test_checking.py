@@ -79,6 +79,7 @@ def test_a_check_is_of_100_runs_and_of_one_without_steps_one_without_rows_and_on
     assert made.subject == {"timeout": 60, "isolate": False, "layout": "manual"}
     *of, progress = made.examination
     assert of == ["the subject", 0, double]
+    assert isinstance(of[2], np.dtype)
     assert progress(1) is None
     assert made.shrink is True
     assert made.closed
@@ -103,7 +104,7 @@ def test_all_but_the_adapter_is_given_by_its_name(made: Made) -> None:
 
 
 @pytest.mark.parametrize("run", [0, 7])
-@pytest.mark.parametrize("changed", [{}, {"sizes": (0, 3, 0, 1)}, {"regime": "tiny"}])
+@pytest.mark.parametrize("changed", [{}, {"sizes": (0, 3, 0, 2)}, {"regime": "tiny"}])
 def test_one_run_can_be_judged_alone_and_is_not_made_smaller(made: Made, run: int, changed: dict[str, Any]) -> None:
     check(adapters.right, run=run, seed=3, **changed)
     assert same(made.cases, [draw_case(3, run, np.dtype(np.float64), **changed)])

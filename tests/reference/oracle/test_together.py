@@ -85,21 +85,27 @@ def test_every_batch_is_asked_once_for_every_output_in_every_precision() -> None
     )
 
 
-@pytest.mark.parametrize("dtype", [F32, F64])
-def test_a_precision_can_be_asked_for_each_run(dtype: DType) -> None:
+@pytest.mark.parametrize("own", [F32, F64])
+@pytest.mark.parametrize("asked", [F32, F64])
+def test_a_precision_can_be_asked_for(own: DType, asked: DType) -> None:
     truths, runs, _ = some()
-    assert judge_together(truths, runs, [dtype] * 6) == alone(truths, runs, dtype)
+    runs = [{name: array.astype(own) for name, array in run.items()} for run in runs]
+    assert judge_together(truths, runs, [asked] * 6) == alone(truths, runs, asked)
+
+
+def test_a_precision_can_be_asked_for_each_run() -> None:
+    truths, runs, _ = some()
     mixed: list[DType] = [F32, F64] * 3
     found = judge_together(truths, runs, mixed)
     assert found == [alone([of], [run], kind)[0] for of, run, kind in zip(truths, runs, mixed, strict=True)]
 
 
 def test_another_shape_is_wrong_whatever_the_batch() -> None:
-    batch = Batch(3, 3)
-    runs: list[dict[str, Any]] = [outputs(3), outputs(3) | {"h": np.zeros((2, 2, 5))}]
+    batch = Batch(3, 3, 3)
+    runs: list[dict[str, Any]] = [outputs(3), *(outputs(3) | {"h": np.zeros((T, 2, 5))} for T in (2, 4))]
     found = judge_together(batch.truths, runs)
     assert [finding.ok for finding in found[0]] == [True] * 4
-    assert [finding.ok for finding in found[1]] == [True, False, True, True]
+    assert [[finding.ok for finding in other] for other in found[1:]] == [[True, False, True, True]] * 2
     assert found == alone(batch.truths, runs)
 
 
