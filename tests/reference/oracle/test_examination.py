@@ -167,14 +167,6 @@ def test_a_wrong_lstm_gets_a_report_that_says_so(asked: Asked) -> None:
     assert [block.name for block in found.blocks if not block.ok] == ["db_f"]
 
 
-def test_runs_are_judged_in_chunks(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = [case(k, (1, 1, 1, 1)) for k in range(130)]
-    for many in (129, 130, 131):
-        monkeypatch.setattr(examination, "MANY", many)
-        assert len(report(Subject(), *cases).trials) == 130
-    assert asked.chunks == [(128, True), (2, True)] * 2 + [(128, False), (2, False)]
-
-
 def test_what_is_wrong_is_located_where_no_mistake_is_named() -> None:
     assert report(Subject(wrong)).location == "the narrowest place"
 
@@ -683,3 +675,14 @@ def test_a_command_repeats_a_run(one: Case, layout: str, words: list[str]) -> No
 def test_what_has_no_name_is_repeated_by_a_call(one: Case, layout: str, arguments: str) -> None:
     said = examined(Subject(target=None, layout=layout)).repeat(one)
     assert said == f"check(adapter, run=3, seed=5, dtype='float32'{arguments})"
+
+
+# Many runs, which take the longest to judge here.
+
+
+def test_runs_are_judged_in_chunks(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [case(k, (1, 1, 1, 1)) for k in range(130)]
+    for many in (129, 130, 131):
+        monkeypatch.setattr(examination, "MANY", many)
+        assert len(report(Subject(), *cases).trials) == 130
+    assert asked.chunks == [(128, True), (2, True)] * 2 + [(128, False), (2, False)]

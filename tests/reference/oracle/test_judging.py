@@ -91,7 +91,7 @@ def test_wrong_values_are_named_or_located(asked: Judge) -> None:
 
 
 def test_of_each_kind_of_failure_the_first_is_told_wrong_values_before_all(asked: Judge) -> None:
-    broken: dict[str, Array] = {"C": np.zeros((1, 2)), "dx": np.zeros(3)}
+    broken: dict[str, Any] = {"C": np.zeros((1, 2)), "dx": np.zeros(3)}
     outputs = run()
     for name in ("h", "dC0"):
         broken[name] = outputs[name].copy()
@@ -110,7 +110,7 @@ def test_of_each_kind_of_failure_the_first_is_told_wrong_values_before_all(asked
 
 
 def test_outputs_may_come_in_another_precision_than_inputs(asked: Judge) -> None:
-    narrow = {name: run()[name].astype(np.float32) for name in OUTPUTS}
+    narrow: dict[str, Any] = {name: run()[name].astype(np.float32) for name in OUTPUTS}
     single = judge(run() | narrow)
     assert (single.ok, single.dtype) == (True, "float32")
     both = judge(run(h=narrow["h"]))
