@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ HANGS, DEATHS = 3, 12  # after so many it is not called again
 FRESH = 15  # cases judged on one that keeps state, each after a fresh start
 SEARCH = 80, 10.0  # attempts and seconds for the smallest failing run of the first kind
 QUICK = 30, 3.0  # and of others
-Rank = tuple[bool, bool, bool, tuple[float, ...]]  # how little a run shows
+Rank = tuple[bool, bool, tuple[Any, ...]]  # how little a run shows
 STARTS_AFRESH = " as pkg.module:adapter to have it started afresh for every run"
 
 
@@ -138,8 +139,7 @@ class Examination:
         if not seen.outputs or 0 in case.sizes:
             return
         worst = max(finding.ratio for finding in trial.findings)
-        few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
-        rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
+        rank = MISMATCH not in trial.kinds, not trial.kinds, dull(trial.which) if trial.kinds else (-worst,)
         if self.pictured is None or rank < self.pictured[0]:
             self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth.alone(), self.repeat(case))
 

@@ -357,7 +357,7 @@ def test_a_run_of_few_steps_or_of_like_sizes_tells_less_than_a_larger_one() -> N
     for dull in ((2, 1, 3, 4), (3, 3, 1, 2)):
         e = judging(examined(), case(0, dull), case(1, (3, 2, 4, 7)))
         assert e.right["ordinary"][0].number == 1
-    e = judging(examined(), case(0, (2, 5, 3, 4)), case(1, (2, 1, 3, 4)))
+    e = judging(examined(), case(0, (2, 5, 3, 4)), case(1, (2, 1, 3, 4)), case(2, (2, 1, 3, 4)))
     assert e.right["ordinary"][0].number == 1
 
 
@@ -439,13 +439,13 @@ def returned(number: int, *names: str, sizes: Sizes = (3, 1, 2, 4)) -> Trial:
 def test_outputs_that_come_back_from_some_runs_alone_are_named() -> None:
     e = examined()
     raised = Trial(returned(0).which, returned(0, "h").findings, (RAISES,))
-    e.trials = [raised, returned(1), returned(2, "h", "dx"), returned(3, "dx", "h"), returned(4, "h", "dh0", "C")]
+    others = ["C", "C_T", "dC0", "dU_f", "dW_f", "dW_i", "db_f", "dh0"]
+    e.trials = [raised, returned(1), returned(2, "h", "dx"), returned(3, "dx", "h"), returned(4, "h", *others)]
     e.trials += [returned(5, "h")]
     e.compare_names()
     problem, shown = e.between["varying"]
-    places = ", ordinary, float64)", "T=3 B=1 D=2 H=4"
-    runs = [f"run {number} ({places[1]}{places[0]}" for number in (2, 4)]
-    assert problem == Problem("varying", f"C, dh0, dx came back from only one of {runs[0]} and {runs[1]}")
+    said = f"{', '.join(others)}, dx came back from only one of {returned(2).which} and {returned(4).which}"
+    assert problem == Problem("varying", said)
     assert (shown.number, shown.regime, shown.sizes) == (4, "ordinary", (3, 1, 2, 4))
     assert same(shown.inputs, case(4).inputs)
     e = examined()
