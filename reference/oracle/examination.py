@@ -175,7 +175,7 @@ class Examination:
         if "raises" in self.shown:
             return
         for dim, name in zip(range(3), "TBD", strict=True):
-            refusals = [trial.refused for trial in self.trials if trial.refused and trial.which.sizes[dim] == 0]
+            refusals = [trial.refused for trial in self.trials if trial.refused and not trial.which.sizes[dim]]
             if refusals:
                 self.notes.append(f"It takes no run with {name}=0, which is no failure: {refusals[0]}.")
 
@@ -189,8 +189,10 @@ class Examination:
                 found.append(Failure(kind, problem.text, 0, Which.of(case), self.repeat(case)))
                 continue
             case = self.shrunk(kind) if shrink else self.shown[kind][1]
-            trial = self.again(case, kind) if kind != "hangs" else Trial(Which.of(case))
-            if kind not in trial.kinds:  # it does not come back, or was not asked to: what was seen stands
+            trial = self.again(case, kind) if kind != "hangs" else None
+            if (
+                trial is None or kind not in trial.kinds
+            ):  # it does not come back, or was not asked to: what was seen stands
                 case = self.shown[kind][1]
                 trial = next(trial for trial in self.trials if trial.which == Which.of(case))
             self.shown[kind] = trial.which, case
@@ -230,10 +232,11 @@ class Examination:
         if MISMATCH not in self.shown:
             return "", (), "", kept
         finite = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
-        smallest_one = [evidence(case, truth, finite)] if finite else []
-        known = [*smallest_one, *(run for _, run in self.wrong.values()), *(run for _, run in self.right.values())]
+        now = evidence(case, truth, finite)
+        known = [now] if finite else []
+        known += [run for kept_of in (self.wrong, self.right) for _, run in kept_of.values()]
         explanations = tuple(tuple(bugs) for bugs in diagnose(known))
-        begins = beginning(truth, known[0].outputs, known[0].dtype) if smallest_one else ""
+        begins = beginning(truth, now.outputs, now.dtype)
         return begins, explanations, "" if explanations else locate(known), kept
 
     def case(self, which: Which) -> Case:

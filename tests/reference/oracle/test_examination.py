@@ -302,13 +302,14 @@ def test_the_runs_before_it_was_given_up_are_judged() -> None:
     assert len(subject.calls) == 5
 
 
-def test_a_hang_is_not_waited_for_again() -> None:
+def test_a_hang_is_not_waited_for_again(asked: Asked) -> None:
     subject = Subject()
     subject.answer = lambda inputs: (doing(HANGS, outputs=False) if len(subject.calls) == 2 else right)(inputs)
     e = judging(examined(subject), *[case(k) for k in range(3)])
     (failure,) = e.failures(shrink=True)
     assert (failure.kind, failure.text, failure.runs) == ("hangs", "gave no answer", 1)
     assert failure.which == Which.of(case(1))
+    assert asked.searches == []
     _, _, _, kept = e.diagnosis()
     assert kept is not None
     assert (kept.which, kept.outputs, len(subject.calls)) == (Which.of(case(1)), {}, 3)
@@ -497,22 +498,24 @@ def test_a_note_of_rows_that_are_missing() -> None:
 # Every kind of failure, on the smallest run that shows it.
 
 
-def test_failures_come_in_one_order_wrong_values_first() -> None:
+def test_failures_come_in_one_order_wrong_values_first(asked: Asked) -> None:
     def answer(inputs: Run) -> Observation:
-        return Observation(wrong(inputs).outputs, (PRINTS, RAISES) if len(inputs["x"]) == 3 else (PRINTS,))
+        outputs = wrong(inputs).outputs
+        return Observation(outputs | {"h": outputs["h"] - 1}, (PRINTS, RAISES) if len(inputs["x"]) == 3 else (PRINTS,))
 
     e = judging(examined(Subject(answer)), case(0, (3, 1, 2, 4)), case(1, (4, 1, 2, 3)), case(2, (5, 1, 2, 3)))
     e.note_between(Problem("unstable", "gives another h"), case(7))
     e.note_between(Problem("prints", "wrote 'b' between calls"), case(8))
     found = e.failures(shrink=False)
     assert [(failure.kind, failure.text, failure.runs) for failure in found] == [
-        ("mismatch", "db_f", 3),
+        ("mismatch", "h, db_f", 3),
         ("raises", "ValueError: lost", 1),
         ("unstable", "gives another h", 0),
         ("prints", "wrote 'b' between calls", 0),
     ]
     assert [failure.which for failure in found] == [Which.of(case(k)) for k in (0, 0, 7, 8)]
     assert [failure.repeat for failure in found] == [e.repeat(case(k)) for k in (0, 0, 7, 8)]
+    assert asked.searches == []
 
 
 def test_the_first_kind_is_searched_for_longest(asked: Asked) -> None:
@@ -551,19 +554,35 @@ def test_a_smaller_run_has_to_show_the_same_kind_of_failure(asked: Asked) -> Non
     assert [prints(case(0, (steps, 1, 2, 4))) for steps in (1, 2, 3)] == [True, False, True]
 
 
-def test_a_failure_that_does_not_come_back_stands_as_it_was_seen() -> None:
+@pytest.mark.parametrize("kind", ["dtype", "prints"])
+def test_the_smaller_run_is_called_again(asked: Asked, kind: str) -> None:
+    subject = Subject(doing(Problem(kind, "as it was seen")))
+    e = judging(examined(subject), case(3))
+    subject.answer = doing(Problem(kind, "as it is now"))
+    asked.smallest = case(3, (1, 1, 1, 2))
+    (failure,) = e.failures(shrink=True)
+    assert failure == Failure(kind, "as it is now", 1, Which.of(asked.smallest), e.repeat(asked.smallest))
+    assert len(asked.searches) == 1
+    assert [len(inputs["x"]) for inputs in subject.calls] == [3, 1]
+
+
+def test_a_failure_that_does_not_come_back_stands_as_it_was_seen(asked: Asked) -> None:
     subject = Subject()
     subject.answer = lambda inputs: (doing(PRINTS) if len(subject.calls) == 2 else right)(inputs)
     e = judging(examined(subject), *[case(k) for k in range(3)])
-    (failure,) = e.failures(shrink=False)
-    assert failure == Failure("prints", PRINTS.text, 1, Which.of(case(1)), e.repeat(case(1)))
+    asked.smallest = case(1, (1, 1, 1, 2))
+    for shrink in (True, False):
+        (failure,) = e.failures(shrink)
+        assert failure == Failure("prints", PRINTS.text, 1, Which.of(case(1)), e.repeat(case(1)))
+        assert e.shown["prints"][1].sizes == (3, 1, 2, 4)
 
 
 def test_values_alone_are_judged_by_a_truth() -> None:
     e = examined(Subject(lambda inputs: Observation(wrong(inputs).outputs, (PRINTS,))))
     assert e.again(case(), "mismatch").wrong == ["db_f"]
-    found = e.again(case(), "prints")
-    assert (found.findings, found.problems) == ((), (PRINTS,))
+    for kind in ("dtype", "prints"):
+        found = e.again(case(), kind)
+        assert (found.findings, found.problems) == ((), (PRINTS,))
     e.subject.deaths = 12
     assert e.again(case(), "mismatch") == Trial(Which.of(case()))
 
@@ -591,8 +610,9 @@ def test_a_diagnosis_is_made_of_the_failing_run_first_then_of_wrong_and_right_on
     assert same(kept.truth.blocks, truth(cases[0]).blocks)
 
 
-def test_a_failure_besides_wrong_values_is_not_explained(asked: Asked) -> None:
-    e = judging(examined(Subject(doing(PRINTS))), case(1))
+@pytest.mark.parametrize("kind", ["dtype", "prints"])
+def test_a_failure_besides_wrong_values_is_not_explained(asked: Asked, kind: str) -> None:
+    e = judging(examined(Subject(doing(Problem(kind, "as it was seen")))), case(1))
     begins, explanations, location, kept = e.diagnosis()
     assert (begins, explanations, location, asked.diagnosed) == ("", (), "", [])
     assert kept is not None
@@ -651,8 +671,11 @@ OWN = draw_case(SEED, 3, F32)
     [
         (OWN, "manual", []),
         (case(3, (1, 1, 2, 3), OWN.regime, F32), "manual", ["--sizes", "1,1,2,3"]),
+        (case(3, (99, 1, 2, 3), OWN.regime, F32), "manual", ["--sizes", "99,1,2,3"]),
         (case(3, OWN.sizes, "tiny", F32), "manual", ["--regime", "tiny"]),
+        (case(3, OWN.sizes, "linear", F32), "manual", ["--regime", "linear"]),
         (OWN, "torch", ["--layout", "torch"]),
+        (OWN, "keras", ["--layout", "keras"]),
         (case(3, (1, 1, 2, 3), "tiny", F32), "keras", ["--sizes", "1,1,2,3", "--regime", "tiny", "--layout", "keras"]),
     ],
 )
@@ -668,8 +691,11 @@ def test_a_command_repeats_a_run(one: Case, layout: str, words: list[str]) -> No
     [
         (OWN, "manual", ""),
         (case(3, (1, 1, 2, 3), OWN.regime, F32), "manual", ", sizes=(1, 1, 2, 3)"),
+        (case(3, (99, 1, 2, 3), OWN.regime, F32), "manual", ", sizes=(99, 1, 2, 3)"),
         (case(3, OWN.sizes, "tiny", F32), "manual", ", regime='tiny'"),
+        (case(3, OWN.sizes, "linear", F32), "manual", ", regime='linear'"),
         (OWN, "torch", ", layout='torch'"),
+        (OWN, "keras", ", layout='keras'"),
     ],
 )
 def test_what_has_no_name_is_repeated_by_a_call(one: Case, layout: str, arguments: str) -> None:
