@@ -269,6 +269,5 @@ def dull(which: Which) -> tuple[bool, tuple[bool, int, int]]:
 
 def evidence(case: Case, truth: Truth, outputs: Run) -> Evidence:
     """A run for the diagnosis, all in the coarsest precision that it came in."""
-    coarse = any(array.dtype == np.float32 for array in outputs.values())
-    dtype: DType = np.dtype(np.float32) if coarse else np.dtype(np.float64)
+    dtype: DType = min((array.dtype for array in outputs.values()), default=np.dtype(np.float64))
     return Evidence(case.inputs, truth, {name: array.astype(dtype) for name, array in outputs.items()}, dtype)

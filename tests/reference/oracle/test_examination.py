@@ -14,7 +14,7 @@ from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.candidate import Candidate
 from reference.oracle.cases import Case, Regime, Sizes, draw_case
 from reference.oracle.diagnosis import Evidence
-from reference.oracle.examination import Examination
+from reference.oracle.examination import Examination, evidence
 from reference.oracle.findings import Finding
 from reference.oracle.report import Failure, Report
 from reference.oracle.trial import Trial, Which, judged
@@ -345,10 +345,10 @@ def test_of_every_regime_the_smallest_telling_run_is_kept() -> None:
         e = examined(Subject(answer))
         for most, number in ((1, 0), (2, 1), (3, 2), (6, 2)):
             judging(e, *cases[:most])
-            (which, evidence) = getattr(e, kept)["ordinary"]
+            (which, of_it) = getattr(e, kept)["ordinary"]
             assert which == Which.of(cases[number])
-            assert same(evidence.inputs, cases[number].inputs)
-            assert same(evidence.outputs, answer(cases[number].inputs).outputs)
+            assert same(of_it.inputs, cases[number].inputs)
+            assert same(of_it.outputs, answer(cases[number].inputs).outputs)
             assert getattr(e, other) == {}
         judging(e, case(9, (5, 2, 3, 4), "tiny"))
         assert {*getattr(e, kept)} == {"ordinary", "tiny"}
@@ -384,13 +384,17 @@ def test_evidence_stands_alone_in_the_coarsest_precision_that_it_came_in() -> No
         seen = answer(one.inputs)
         e.keep(one, within, seen, judged(one, known, seen))
         e.picture(one, within, seen, judged(one, known, seen))
-        evidence = e.right["ordinary"][1]
-        assert evidence.dtype == dtype
-        assert {array.dtype for array in evidence.outputs.values()} == {dtype}
+        _, of_it = e.right["ordinary"]
+        assert of_it.dtype is dtype
+        assert {array.dtype for array in of_it.outputs.values()} == {dtype}
         assert e.pictured is not None
-        for alone in (evidence.truth, e.pictured[1].truth):
+        for alone in (of_it.truth, e.pictured[1].truth):
             assert (alone.batch, alone.loss) == (None, 7)
             assert same(alone.blocks, known.blocks)
+
+
+def test_without_outputs_evidence_is_in_float64() -> None:
+    assert evidence(case(), truth(case()), {}).dtype is F64
 
 
 def pictured(*shown: tuple[Case, Trial]) -> int:
