@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
@@ -36,7 +37,7 @@ def truth(of: Case) -> Truth:
     return Truth(blocks, {name: np.array(10 * np.max(np.abs(a), initial=1)) for name, a in blocks.items()}, 0)
 
 
-def right(cases: Sequence[Case]) -> Sequence[Outputs]:
+def right(cases: Sequence[Case]) -> list[Outputs]:
     return [{name: truth(one).blocks[name].astype(one.dtype) for name in ("h", "dx")} for one in cases]
 
 
@@ -143,6 +144,17 @@ def test_a_wrong_subject_is_named_with_its_place(job: Job, monkeypatch: pytest.M
     ]  # fmt: skip
     assert not found.ok
     assert found.refuted == Counter({misprint.edge: 3 for misprint in MISPRINTS})
+
+
+def test_where_rounding_knows_no_bound_nothing_is_verified(job: Job) -> None:
+    one = case()
+    found, known = Verdict(SEED), truth(one)
+    endless = Truth(known.blocks, known.scales, math.inf)
+    outputs = right([one])[0]
+    outputs["h"][1] += 0.001
+    verify._judge_outputs(found, "bptt", [(one, known), (one, endless)], [*right([one]), outputs])
+    assert found.mismatches == [Mismatch("bptt", one, "h", 1)]
+    assert not found.ok
 
 
 def test_of_every_block_the_worst_run_is_kept_for_each_subject_and_precision(
