@@ -104,6 +104,9 @@ def test_of_each_kind_of_failure_the_first_is_told_wrong_values_before_all(asked
     assert said[2] == "C has shape (1, 2); expected (T=3, B=1, H=4)"
     ((evidence,),) = asked.diagnosed
     assert {*evidence.outputs} == {*OUTPUTS} - {*broken}
+    (trial,) = found.trials
+    assert isinstance(trial.problems, tuple)
+    assert [problem.kind for problem in trial.problems] == ["not_finite", "shape", "shape", "not_finite"]
     found = judge(run(dx=np.zeros(3)))
     assert [failure.kind for failure in found.failures] == ["shape"]
     assert (found.beginning, found.location, len(asked.diagnosed)) == ("", "", 1)
@@ -180,6 +183,8 @@ def test_runs_are_read_together_up_to_so_many_numbers(monkeypatch: pytest.Monkey
     assert groups(small, {}, small, {}, small, small) == [[True, False, True, False, True], [True]]
     assert groups(large, small, small, small) == [[True, True], [True, True]]
     assert groups(small, large, large, small) == [[True, True], [True, True]]
+    monkeypatch.setattr(judging, "MOST_TOGETHER", 3 * NUMBERS - 1)
+    assert groups(*[small] * 5) == [[True] * 2, [True] * 2, [True]]
     monkeypatch.setattr(judging, "MOST_TOGETHER", 1)
     assert groups(small, small) == [[True], [True]]
 

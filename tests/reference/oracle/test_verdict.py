@@ -90,7 +90,7 @@ def verdict(runs: int = 0, **found: Any) -> Verdict:
 
 def test_a_mismatch_or_a_digit_that_is_not_certain_is_not_verified() -> None:
     certain, vague = SimpleNamespace(ok=True), SimpleNamespace(ok=False)
-    assert Verdict(SEED).ok
+    assert (Verdict(SEED).ok, Verdict(SEED).seconds) == (True, 0)
     assert verdict(certificates=None).ok
     assert verdict(certificates=[certain, certain]).ok
     assert not verdict(certificates=[certain, vague]).ok
@@ -144,6 +144,16 @@ def test_a_wrong_subject_is_named_with_its_place(job: Job, monkeypatch: pytest.M
     ]  # fmt: skip
     assert not found.ok
     assert found.refuted == Counter({misprint.edge: 3 for misprint in MISPRINTS})
+
+
+def test_the_narrowest_place_is_named_and_another_precision_is_wrong(job: Job) -> None:
+    one, found = case(), Verdict(SEED)
+    both, narrow = ({name: right([one])[0][name] for name in ("dx", "h")} for _ in range(2))
+    both["dx"] += 1
+    both["h"][1:] += 1
+    narrow["dx"] = narrow["dx"].astype(F32)
+    verify._judge_outputs(found, "bptt", [(one, truth(one))] * 2, [both, narrow])
+    assert [(wrong.block, wrong.step) for wrong in found.mismatches] == [("h", 1), ("dx", None)]
 
 
 def test_where_rounding_knows_no_bound_nothing_is_verified(job: Job) -> None:
@@ -221,6 +231,14 @@ def test_both_twins_and_two_peers_are_judged(monkeypatch: pytest.MonkeyPatch) ->
 # The misprints.
 
 
+def test_runs_that_refute_a_misprint_are_counted(job: Job) -> None:
+    found, empty = Verdict(SEED), case(0, (0, 1, 2, 4))
+    verify._judge_all(found, [(empty, truth(empty))])
+    assert (found.runs, found.refuted) == (1, Counter())
+    verify._judge_all(found, [(case(k), truth(case(k))) for k in range(2)])
+    assert (found.runs, found.refuted) == (3, Counter({misprint.edge: 2 for misprint in MISPRINTS}))
+
+
 def refuted(misprint: Misprint, one: Case, of: Truth) -> bool:
     tape, upstream = ours.forward(bptt, one)
     return is_refuted(misprint, one, of, tape, upstream)
@@ -230,7 +248,7 @@ def refuted(misprint: Misprint, one: Case, of: Truth) -> bool:
 def test_a_misprint_is_refuted_where_its_edge_is_off_or_does_not_fit(misprint: Misprint) -> None:
     one = case(0, (3, 2, 4, 4))
     assert refuted(misprint, one, truth(one))
-    assert not refuted(misprint, case(0, (0, 2, 4, 4)), truth(case(0, (0, 2, 4, 4))))
+    assert refuted(misprint, case(0, (0, 2, 4, 4)), truth(case(0, (0, 2, 4, 4)))) is False
     tape, upstream = ours.forward(bptt, one)
     steps: list[Array] = [δ[misprint.edge] for _, δ in misprint.steps(tape, **upstream)]
     of = truth(one)
