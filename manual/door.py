@@ -44,7 +44,7 @@ def forward(
     C0 = zero if C0 is None else checked("C0", C0, ("B", "H"), sizes, params.dtype)
     # NaN in a state stays there, so that the last one tells of all.
     outcome = _in_range(kernel, lambda outcome: (outcome.h_T, outcome.C_T), params, x, h0, C0)
-    return outcome if isinstance(outcome, States) else replace(outcome, params=params, x=x)
+    return outcome if isinstance(outcome, States) or outcome.params is params else replace(outcome, params=params, x=x)
 
 
 def backward(
@@ -71,17 +71,20 @@ def backward(
 def _in_range(kernel: Callable[..., Result], telltale: Callable[[Result], object], *inputs: Any) -> Result:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         result = kernel(*inputs)
-        if not _finite(telltale(result)) and _finite(inputs):
+        if not finite(telltale(result)) and finite(inputs):
             dtype = inputs[-1].dtype
             result = _cast(kernel(*_cast(inputs, WIDER[dtype])), dtype)
     return result
 
 
-def _finite(value: object) -> bool:
+def finite(value: object) -> bool:
+    """Whether no number in an array, or in the arrays of a structure, is infinite or NaN."""
     if isinstance(value, np.ndarray):
-        # A sum is finite only if all its terms are, and costs half of looking at each.
-        return isfinite(value.sum()) or bool(np.isfinite(value).all())
-    return all(_finite(part) for part in _parts(value).values())
+        # A sum is finite only if all its terms are; it costs half of looking at each, and one of squares yet less.
+        numbers = value.ravel() if value.flags.c_contiguous else None  # which copies nothing
+        total = value.sum() if numbers is None else numbers.dot(numbers)
+        return isfinite(total) or bool(np.isfinite(value).all())
+    return all(finite(part) for part in _parts(value).values())
 
 
 def _cast(value: Any, dtype: npt.DTypeLike) -> Any:

@@ -2,23 +2,26 @@
 
 What takes time is the matrix products, then the memory, then, for small units, each call of NumPy.
 
-- A step multiplies its state by all four gates' weights in one product. What no step waits for,
-  `x @ U + b`, dx and the weights' gradients, is one product for a whole block of steps.
-- The bias is the weight of one more input, which is always 1: it costs nothing of its own.
-- A product wants a step's gates side by side, (B, 4H); everything else wants them one behind the
+- All that enters a step's gates is one product, of [h, x, 1] and [W; U; b]. Where that is large, the part of x and
+  of the bias, which no step waits for, is one product for a whole block of steps; so are dx and the weights' gradients.
+- OpenBLAS multiplies small matrices as they lie, and packs larger ones anew in every call, which for few rows costs as
+  much as to multiply them. So the weights of a middling product are cut into tiles of columns that are small enough.
+- A product wants a step's gates side by side, (B, 4H), or in tiles; everything else wants them one behind the
   other, (4, B, H), for one call to serve several. Transposed views lead from one to the other.
-- The factors of δ3 and δ8 on their way to the gates depend on the forward pass alone: they are
-  computed for a block at a time, before the loop that goes back over its steps.
-- A block is short, so that for units of usual size what one call leaves in the cache is still there
-  for the next.
+- A step works in arrays that stay in the cache, and is copied to the tape in one piece.
+- The factors of δ3 and δ8 on their way to the gates depend on the forward pass alone: `manual.factors` computes them
+  for a block at a time, before the loop that goes back over its steps.
+- A block is short, so that for units of usual size what one call leaves in the cache is still there for the next.
+- For one sequence and few units, where the calls are all that costs, `manual.jacobians` goes back with one call a step.
 - Buffers are made once a pass. The loops run over zipped views, which are made faster than by an index, and
-  give `out` by position, which is called faster than by name.
+  give `out` by position, which is called faster than by name; `dot` is the method, faster than the function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import repeat
 from math import isqrt
 from typing import overload
 
@@ -26,9 +29,17 @@ import numpy as np
 
 from manual import door
 from manual.checks import checked_size
+from manual.factors import factors, room_for_factors
+from manual.jacobians import MOST_UNITS, Jacobians
 from manual.unit import Array, CheckpointedTape, Gradients, Params, States, Tape, empty_tape, unchecked
 
 ROWS = 256  # of a product that serves a block: enough for it to run at full speed
+SMALL = 10**6  # multiplications in a product: with AVX-512, OpenBLAS packs neither factor of those that have no more
+LARGE = 10**7  # from here on BLAS's threads pay more than tiles, and many rows at a time more than one call
+
+Product = Callable[[Array, Array, Array], object]
+dot: Product = np.ndarray.dot
+add, exp, multiply, reciprocal, tanh = np.add, np.exp, np.multiply, np.reciprocal, np.tanh
 
 
 @overload
@@ -106,53 +117,55 @@ def backward(
     return door.backward(gradients, tape, dh, dh_T, dC_T, tapes=(Tape, CheckpointedTape))
 
 
-def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
-    """The forward pass, on checked input."""
+def run(params: Params, x: Array, h0: Array, C0: Array, sums: Sums | None = None) -> Tape:
+    """The forward pass, on checked input; `sums` are those of these params and this B, if they are at hand."""
     tape = empty_tape(params, x, h0, C0)
-    h = h0
-    H, block, (T, B, D) = params.hidden_size, block_of(x), x.shape
-    W, U_b = weights_of_slabs(params)
-    x_1 = with_a_one(block, x)
-    from_x = np.empty((block, B, 4 * H), x.dtype)
-    sums, sigmoids, addends = (np.empty((n, B, H), x.dtype) for n in (4, 3, 2))
-    z = sums.reshape(B, 4 * H)
-    z_g, *_ = z_by_gate = z.reshape(B, 4, H).swapaxes(0, 1)
-    z_sigmoids = z_by_gate[1:]
-    kept, new = addends
-    one = np.array(1, x.dtype)
+    (T, B, _), H, block = x.shape, params.hidden_size, block_of(x)
+    sums = sums or Sums(params, block, B)
+    product, W, to, z, h_x_1, hs = sums.product, sums.W, sums.to, sums.z, sums.h_x_1, sums.hs
+    slab, parts, one = np.empty((5, B, H), x.dtype), np.empty((2, B, H), x.dtype), np.array(1, x.dtype)
+    (C, g, _, _, o), C_g, f_i, f_i_o, (kept, new) = slab, slab[:2], slab[2:4], slab[2:], parts
+    z_g, z_f_i_o = z[0], z[1:]
+    invert_later = B == 1  # a call less a step: f_i_o holds 1/f, 1/i and 1/o until the block is done
+    apply = np.divide if invert_later else np.multiply
+    hs[0], C[:] = h0, C0
     for s in range(0, T, block):
-        n = len(x[s : s + block])
-        x_1[:n, :, :D] = x[s : s + n]
-        np.dot(x_1[:n].reshape(n * B, D + 1), U_b, from_x[:n].reshape(n * B, 4 * H))
-        slabs = tape.slabs[s:]
-        views = slabs[:, 1], slabs[:, 2:], slabs[:, :2], slabs[:, 2:4], slabs[:, 4]
-        for z_x, g, f_i_o, C_g, f_i, o, C, tanh_C, h_next in zip(  # to the end of the block, or of the sequence
-            from_x, *views, tape.Cs[s + 1 :], tape.tanh_C[s:], tape.hs[s + 1 :], strict=False
-        ):
-            np.dot(h, W, z)
-            np.add(z, z_x, z)
-            np.exp(z_sigmoids, sigmoids)
-            np.add(sigmoids, one, sigmoids)
-            np.reciprocal(sigmoids, f_i_o)
-            np.tanh(z_g, g)
-            np.multiply(C_g, f_i, addends)
-            np.add(kept, new, C)
-            np.tanh(C, tanh_C)
-            np.multiply(tanh_C, o, h_next)
-            h = h_next
+        n = min(block, T - s)
+        slabs = tape.slabs[s : s + n]
+        views = h_x_1, sums.from_x(x[s : s + n]), slabs, tape.tanh_C[s:], hs[1:]
+        for h_x_1_t, z_x, slab_t, tanh_C, h in zip(*views, strict=False):  # as many as slabs has
+            product(h_x_1_t, W, to)
+            if z_x is not None:
+                add(z, z_x, z)
+            exp(z_f_i_o, f_i_o)
+            add(f_i_o, one, f_i_o)
+            if not invert_later:
+                reciprocal(f_i_o, f_i_o)
+            tanh(z_g, g)
+            slab_t[...] = slab
+            apply(C_g, f_i, parts)
+            add(kept, new, C)
+            tanh(C, tanh_C)
+            apply(tanh_C, o, h)
+        if invert_later:
+            reciprocal(slabs[:, 2:], slabs[:, 2:])
+        tape.hs[s + 1 : s + n + 1] = hs[1 : n + 1]
+        hs[0] = hs[n]
+    tape.slabs[-1, 0] = C
     return tape
 
 
 def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
     """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
-    T = len(x)
+    T, B, _ = x.shape
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
         every = block_of(x) * max(1, round(isqrt(T) / block_of(x)))
     every = max(1, min(every, T))
-    hs, checkpoints = np.empty((T + 1, *h0.shape), x.dtype), [C0.copy()]
+    sums, checkpoints = Sums(params, block_of(x[:every]), B), [C0.copy()]
+    hs = np.empty((T + 1, *h0.shape), x.dtype)
     hs[0] = h0
     for s in range(0, T, every):
-        tape = run(params, x[s : s + every], hs[s], checkpoints[-1])
+        tape = run(params, x[s : s + every], hs[s], checkpoints[-1], sums)
         hs[s + 1 : s + 1 + every] = tape.h
         checkpoints.append(tape.C_T.copy())
     return CheckpointedTape(params, x, hs, np.stack(checkpoints), every)
@@ -164,49 +177,77 @@ def run_without_tape(params: Params, x: Array, h0: Array, C0: Array) -> States:
     return States(tape.h, tape.h_T, tape.C_T)
 
 
+class Sums:
+    """What enters the gates of a step, z, (4, B, H): g, f, i, o, those of the sigmoids negated, for 1 / (1 + exp(-z)).
+
+    `product(h_x_1[t], W, to)` writes it there; `from_x` tells what is still to be added.
+    """
+
+    def __init__(self, params: Params, block: int, B: int) -> None:
+        D, H, dtype = params.input_size, params.hidden_size, params.W.dtype
+        given = np.concatenate([params.W, params.U, params.b[None]])
+        negated = -given  # in one piece: NumPy 2.4's negative is wrong from float32 columns into columns
+        weights = np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
+        self.x_apart = B * weights.size > LARGE
+        K = H if self.x_apart else H + D + 1
+        self.h_x_1 = np.empty((block + 1, B, K), dtype)
+        self.h_x_1[..., H:] = 1  # x is written to later
+        self.hs, self.z = self.h_x_1[..., :H], np.empty((4, B, H), dtype)
+        self.product: Product
+        self.W: Array
+        self.to: Array
+        if B == 1:
+            self.product, self.W, self.to = dot, weights[:K], self.z.reshape(1, 4 * H)
+        else:
+            tile = tile_of(H, others=B * K)
+            self.product, self.to = np.matmul, self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
+            self.W = weights[:K].reshape(K, 4, H // tile, tile).transpose(1, 2, 0, 3).copy()
+        self.U_b = weights[H:].reshape(D + 1, 4, H).swapaxes(0, 1)
+
+    def from_x(self, x: Array) -> Iterable[Array | None]:
+        """Take the inputs of a block; for each of its steps, what `product` leaves out."""
+        n, B, D = x.shape
+        if not self.x_apart:
+            self.h_x_1[:n, :, -D - 1 : -1] = x
+            return repeat(None)
+        x_1 = np.ones((n * B, D + 1), x.dtype)
+        x_1[:, :D] = x.reshape(n * B, D)
+        return np.matmul(x_1, self.U_b).reshape(4, n, B, -1).swapaxes(0, 1)
+
+
 def block_of(x: Array) -> int:
     """How many steps make a block."""
     T, B, _ = x.shape
     return max(1, min(T, ROWS // max(1, B)))
 
 
-def weights_of_slabs(params: Params) -> tuple[Array, Array]:
-    """W, and U with b below it, their columns in the slabs' order, g, f, i, o.
-
-    Those of the sigmoids are negated: 1 / (1 + exp(-z)) then takes what comes.
-    """
-    H = params.hidden_size
-    given = np.concatenate([params.W, params.U, params.b[None]])
-    negated = -given  # in one piece: NumPy 2.4's negative is wrong from float32 columns into columns
-    ours = np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
-    return ours[:H], ours[H:]
-
-
-def with_a_one(block: int, x: Array) -> Array:
-    """Room for a block of x, with one more input that is 1."""
-    _, B, D = x.shape
-    x_1 = np.empty((block, B, D + 1), x.dtype)
-    x_1[..., D] = 1
-    return x_1
+def tile_of(columns: int, others: int) -> int:
+    """How many columns make a tile, if each takes so many multiplications; all of them where tiles do not help."""
+    if not SMALL < columns * others <= LARGE:
+        return columns
+    return max((n for n in range(16, columns) if columns % n == 0 and n * others <= SMALL), default=columns)
 
 
 def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
     """The backward pass, on checked input."""
     p, (T, B, D) = tape.params, tape.x.shape
-    H, U_T = p.hidden_size, p.U.T.copy()
-    dW, dU_b = np.zeros_like(p.W, order="C"), np.zeros((D + 1, 4 * H), p.W.dtype)
-    dx, δ25, δ11 = np.empty((T, B, D), p.W.dtype), dh_T.copy(), dC_T.copy()
-    x_1 = with_a_one(block_of(tape.x), tape.x)
+    H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype
+    dx, δ25, δ11 = np.empty((T, B, D), dtype), dh_T.copy(), dC_T.copy()
+    h_x_1 = np.empty((block_of(tape.x), B, H + D + 1), dtype)
+    h_x_1[..., -1] = 1
+    dWUb = np.zeros((H + D + 1, 4 * H), dtype)
+    of_a_block = np.empty_like(dWUb)
     for start, stretch in stretches_back(tape):
         for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11):
             n = len(Δ)
             Δ = Δ.reshape(n * B, 4 * H)
-            x_1[:n, :, :D] = stretch.x[s : s + n]
-            dW += stretch.hs[s : s + n].reshape(n * B, H).T @ Δ
-            dU_b += x_1[:n].reshape(n * B, D + 1).T @ Δ
-            np.dot(Δ, U_T, dx[start + s : start + s + n].reshape(n * B, D))
+            h_x_1[:n, :, :H] = stretch.hs[s : s + n]
+            h_x_1[:n, :, H:-1] = stretch.x[s : s + n]
+            dot(h_x_1[:n].reshape(n * B, H + D + 1).T, Δ, of_a_block)
+            dWUb += of_a_block
+            dot(Δ, U_T, dx[start + s : start + s + n].reshape(n * B, D))
         del stretch  # before the next one is made
-    return Gradients(unchecked(dW, dU_b[:D], dU_b[D]), dx, δ25, δ11)
+    return Gradients(unchecked(dWUb[:H], dWUb[H:-1], dWUb[-1]), dx, δ25, δ11)
 
 
 def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
@@ -224,40 +265,44 @@ def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tup
 
     δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
     """
-    T, B, H = tape.h.shape
-    block, dtype = block_of(tape.x), tape.h.dtype
-    W_T = tape.params.W.T.copy()
-    buffer = np.empty((block, B, 4 * H), dtype)
-    Δ_by_gate = buffer.reshape(block, B, 4, H).swapaxes(1, 2)
-    scratch = [np.empty((block, n, B, H), dtype) for n in (3, 3, 2, 1, 1)]
-    δ3, δ8 = np.empty_like(δ25), np.empty_like(δ25)
+    (T, B, H), block = tape.h.shape, block_of(tape.x)
+    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11))  # their matrices hold zeros: 0 * inf is NaN
+    way: Jacobians | Steps = Jacobians.of(tape.params, ROWS) if few else Steps(tape.params, block, B)
     for s in reversed(range(0, T, block)):
-        n = len(tape.x[s : s + block])
-        to_f_i_g, to_o, to_8 = factors(tape, slice(s, s + n), [array[:n] for array in scratch])
-        views = dh[s : s + n], to_8, to_o, to_f_i_g, tape.f[s : s + n], Δ_by_gate[:n, :3], Δ_by_gate[:n, 3], buffer[:n]
-        for δ1, δ3_to_8, δ3_to_13, δ8_to_gates, f, δ16_15_14, δ13, Δ in zip(*(v[::-1] for v in views), strict=True):
-            np.add(δ1, δ25, δ3)
-            np.multiply(δ3, δ3_to_8, δ8)
-            np.add(δ8, δ11, δ8)
-            np.multiply(δ8, δ8_to_gates, δ16_15_14)
-            np.multiply(δ3, δ3_to_13, δ13)
-            np.multiply(δ8, f, δ11)
-            np.dot(Δ, W_T, δ25)
-        yield s, buffer[:n]
+        n = min(block, T - s)
+        at = slice(s, s + n)
+        way.back(dh[at], *factors(tape, at, [array[:n] for array in way.room]), tape.f[at], way.Δ[:n], δ25, δ11)
+        yield s, way.Δ[:n]
+    if isinstance(way, Jacobians):
+        way.leave()
 
 
-def factors(tape: Tape, steps: slice, scratch: list[Array]) -> tuple[Array, Array, Array]:
-    """What takes δ8 to δ16, δ15 and δ14, (n, 3, B, H), and δ3 to δ13 and to δ8, (n, B, H) each."""
-    slabs, h = tape.slabs[steps], tape.h[steps]
-    f_i_o, i, o, g = slabs[:, 2:], slabs[:, 3], slabs[:, 4], slabs[:, 1]
-    to_f_i_g, rests, addends, to_o, to_8 = scratch
-    to_o, to_8, to_g = to_o[:, 0], to_8[:, 0], to_f_i_g[:, 2]
-    np.subtract(1, f_i_o, rests)
-    np.multiply(slabs[:, :2], slabs[:, 2:4], addends)  # C_prev * f and g * i
-    np.multiply(addends, rests[:, :2], to_f_i_g[:, :2])  # C_prev * f * (1 - f) and g * i * (1 - i)
-    np.multiply(addends[:, 1], g, to_g)
-    np.subtract(i, to_g, to_g)  # i * (1 - g * g)
-    np.multiply(h, rests[:, 2], to_o)  # tanh_C * o * (1 - o)
-    np.multiply(h, tape.tanh_C[steps], to_8)
-    np.subtract(o, to_8, to_8)  # o * (1 - tanh_C * tanh_C)
-    return to_f_i_g, to_o, to_8
+class Steps:
+    """The way back over the steps of a block, one by one."""
+
+    def __init__(self, params: Params, block: int, B: int) -> None:
+        H, dtype = params.hidden_size, params.W.dtype
+        self.room, self.Δ = room_for_factors(block, B, H, dtype), np.empty((block, B, 4 * H), dtype)
+        self.δ3, self.δ8 = np.empty((2, B, H), dtype)
+        self.tile = tile_of(H, others=B * 4 * H)
+        self.W_T = params.W.T.reshape(4 * H, H // self.tile, self.tile).swapaxes(0, 1).copy()
+
+    def back(
+        self, dh: Array, to_f_i_g: Array, to_o: Array, to_8: Array, f: Array, Δ: Array, δ25: Array, δ11: Array
+    ) -> None:
+        """Write δ16, δ15, δ14 and δ13 of these steps to Δ, and to δ25 and δ11 what leaves the first of them."""
+        (n, B, H), δ3, δ8, W_T = dh.shape, self.δ3, self.δ8, self.W_T
+        product: Product = np.matmul
+        to_δ25: Array = δ25.reshape(B, H // self.tile, self.tile).swapaxes(0, 1)
+        if self.tile == H:
+            product, to_δ25, W_T = dot, δ25, W_T[0]
+        by_gate = Δ.reshape(n, B, 4, H).swapaxes(1, 2)
+        views = dh, to_8, to_o, to_f_i_g, f, by_gate[:, :3], by_gate[:, 3], Δ
+        for δ1, δ3_to_8, δ3_to_13, δ8_to_gates, f_t, δ16_15_14, δ13, Δ_t in zip(*(v[::-1] for v in views), strict=True):
+            add(δ1, δ25, δ3)
+            multiply(δ3, δ3_to_8, δ8)
+            add(δ8, δ11, δ8)
+            multiply(δ8, δ8_to_gates, δ16_15_14)
+            multiply(δ3, δ3_to_13, δ13)
+            multiply(δ8, f_t, δ11)
+            product(Δ_t, W_T, to_δ25)

@@ -25,6 +25,7 @@ from manual.checks import Array
 from manual.named import fitting
 from manual.unit import GATES, Params
 
+KINDS = ("W", "U", "b", "second_b")  # W first: it tells H
 Names = str | tuple[str, ...]  # of one array with all gates side by side, or of one for each, in the order of `gates`
 
 
@@ -49,22 +50,22 @@ class Layout:
     def __post_init__(self) -> None:
         if sorted(self.gates) != sorted(GATES):
             raise ValueError(f"gates is {self.gates!r}; expected the letters f, i, g and o in some order")
-        for kind in ("U", "W", "b", "second_b"):
+        for kind in KINDS:
             if len(found := self.names(kind)) not in ((1, 4) if kind in "UW" else (0, 1, 4)):
                 raise ValueError(f"{kind} is {found!r}; expected the name of one array, or four in the order of gates")
-        kinds = [kind for kind in ("U", "W", "b", "second_b") if self.sharing(kind)[0] == kind]
-        named = [name for kind in kinds for name in self.names(kind)]
+        apart = {self.sharing(kind): self.names(kind) for kind in KINDS}
+        named = [name for names in apart.values() for name in names]
         if twice := [name for name in named if named.count(name) > 1]:
             raise ValueError(f"{twice[0]!r} is named twice; expected another name for every array")
         if not set(self.transposed) <= set("UW") or (self.U == self.W and len(self.transposed) == 1):
             raise ValueError(f"transposed is {self.transposed!r}; expected 'UW', '', or one of them if they are apart")
-        if self.interleaved and any(len(self.names(kind)) == 4 for kind in ("U", "W", "b", "second_b")):
+        if self.interleaved and 4 in (len(self.names(kind)) for kind in KINDS):
             raise ValueError("interleaved is True; expected one array with all gates, where there is one for each")
 
     def names(self, kind: str) -> tuple[str, ...]:
         """The names of the arrays that hold "U", "W", "b" or "second_b"."""
         named: Names = getattr(self, kind)
-        return (named,) if isinstance(named, str) else tuple(named)
+        return (named,) if isinstance(named, str) else named
 
     def sharing(self, kind: str) -> tuple[str, ...]:
         """The kinds that lie in the arrays of this one, one after the other."""
@@ -76,12 +77,13 @@ class Layout:
     def dims(self) -> dict[str, tuple[str, ...]]:
         """The dimensions of every array, by its name."""
         found: dict[str, tuple[str, ...]] = {}
-        for kind, rows in {"W": "H", "U": "D", "b": "4H", "second_b": "4H"}.items():
-            columns = "4H" if len(self.names(kind)) == 1 else "H"
+        for kind in KINDS:
+            columns = "H" if len(self.names(kind)) == 4 else "4H"
             if kind in "UW":
-                dims = ("D+H" if self.U == self.W else rows, columns)[:: -1 if kind in self.transposed else 1]
+                rows = "D+H" if self.U == self.W else {"W": "H", "U": "D"}[kind]
+                dims = (rows, columns)[:: -1 if kind in self.transposed else 1]
             else:
-                dims = (columns if len(self.sharing(kind)) == 1 else {"4H": "8H", "H": "2H"}[columns],)
+                dims = ({"H": "2H", "4H": "8H"}[columns] if self.b == self.second_b else columns,)
             found |= dict.fromkeys(self.names(kind), ("directions",) * self.direction + dims)
         return found
 
@@ -165,14 +167,12 @@ def unpack(arrays: Mapping[str, Any], layout: str | Layout, *, gradients: bool =
     layout = _known(layout)
     given, D, H = fitting(arrays, layout.dims, {*layout.names("b"), *layout.names("second_b")}, prefix)
     held: dict[str, Array] = {"b": np.zeros(4 * H, next(iter(given.values())).dtype)}
-    for kind in ("U", "W", "b", "second_b"):
+    for kind in KINDS:
         sharing, names = layout.sharing(kind), layout.names(kind)
-        if not set(names) <= set(given) or not names:  # no bias
-            continue
-        lengths = [{"U": D, "W": H}.get(other, 4 * H // len(names)) for other in sharing]
-        at = sharing.index(kind)
-        plain = [_turned(given[name][0 if layout.direction else ...], kind, layout) for name in names]
-        held[kind] = _ours([np.split(array, np.cumsum(lengths)[:-1])[at] for array in plain], layout)
+        if given.keys() & names:
+            first = {"U": D, "W": H}.get(sharing[0], 4 * H // len(names))
+            plain = [_turned(given[name][0 if layout.direction else ...], kind, layout) for name in names]
+            held[kind] = _ours([np.split(array, [first])[sharing.index(kind)] for array in plain], layout)
     params = Params(held["W"], held["U"], held["b"])
     if "second_b" in held:
         params.b = (_agreed if gradients else _sum)(params.b, held["second_b"], layout)

@@ -29,7 +29,7 @@ def fitting(
     for name in (name for name in dims if name in given):
         called, dtype = prefix + name, next(iter(found.values())).dtype if found else None
         array = found[name] = checked(called, array_of(called, given[name]), dims[name], sizes, dtype)
-        H = sizes.get("H", sizes.get("4H", 0) // 4)
+        H = sizes["H"] if "H" in sizes else sizes["4H"] // 4
         D = sizes.get("D", sizes.get("D+H", H) - H)
         if sizes.get("4H", 4 * H) != 4 * H or D < 0 or H < 1:
             raise ValueError(
@@ -47,8 +47,8 @@ def _named(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], pre
     under = {name: value for name, value in flat(arrays) if name.startswith(prefix) and value is not None}
     given = {name.removeprefix(prefix): value for name, value in under.items()}
     if unknown := [name for name in given if name not in dims]:
-        begins = {name.removesuffix(own) for own in dims for name in unknown if name.endswith(own)}
-        hint = "".join(f"; or say prefix={prefix + begin!r}" for begin in sorted(begins))
+        begins = dict.fromkeys(name.removesuffix(own) for name in unknown for own in dims if name.endswith(own))
+        hint = "".join(f"; or say prefix={prefix + begin!r}" for begin in begins)
         raise TypeError(f"{prefix}{unknown[0]} is no array of this layout; expected {expected}{hint}")
     none = given.keys().isdisjoint(optional)
     if missing := [prefix + name for name in dims if name not in given and not (none and name in optional)]:

@@ -23,11 +23,10 @@ def pull_back(
     p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array, upstream: Mapping[str, jax.Array]
 ) -> tuple[dict[str, jax.Array], Probes, dict[str, jax.Array]]:
     """Values, edges and gradients of a run of at least one step; arguments and results as in `reference.probes`."""
-    T, B, D = x.shape
-    H = h0.shape[1]
-    zeros = {n: jnp.zeros((T, B, D if n in TO_X else H), x.dtype) for n in EDGES}
+    zero = jnp.zeros((len(x), *h0.shape), x.dtype)
+    zeros = {n: jnp.zeros_like(x) if n in TO_X else zero for n in EDGES}
 
-    (_, h_next, C_next), vjp = jax.vjp(partial(states, p, x, h0, C0), zeros[2], zeros[4])
+    (_, h_next, C_next), vjp = jax.vjp(partial(states, p, x, h0, C0), zero, zero)
     δ2, δ4 = vjp((upstream["dh"], upstream["dh_next"], upstream["dC_next"]))
     h_prev, C_prev = (jnp.concatenate([s0[None], s[:-1]]) for s0, s in ((h0, h_next), (C0, C_next)))
 
@@ -50,7 +49,7 @@ def states(
     def step(state: tuple[jax.Array, jax.Array], at: tuple[jax.Array, ...]) -> tuple[Any, Any]:
         h, C = state
         z, e2, e4 = at
-        f, i, g, o = jnp.split(h @ W + z, 4, axis=-1)
+        f, i, g, o = jnp.split(h @ W + z, 4, axis=1)
         C = C * jax.nn.sigmoid(f) + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jnp.tanh(C) * jax.nn.sigmoid(o)
         return (h + e2, C + e4), (h, h + e2, C + e4)

@@ -92,7 +92,7 @@ def pull_back(
         return h, h_T, C_T
 
     _, vjp = jax.vjp(outputs, p, x, h0, C0)
-    return tuple(vjp((dh, dh_T, dC_T)))
+    return vjp((dh, dh_T, dC_T))
 
 
 def weights(run: Mapping[str, Array]) -> dict[str, Array]:
@@ -103,6 +103,5 @@ def weights(run: Mapping[str, Array]) -> dict[str, Array]:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """float64 where the input is float64, products at full precision, on the CPU; in this scope alone."""
-    cpu = jax.local_devices(backend="cpu")[0]
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.default_device(cpu):
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.default_device("cpu"):
         yield

@@ -71,9 +71,8 @@ def pull_back(
     and "dC_next" on edge 4, all (T, B, H). A loss on the last state of a shorter run is one on edges
     2 and 4 of its last step, with zeros afterwards: so a longer array judges a shorter run.
     """
-    T, B, D = x.shape
-    H = h0.shape[1]
-    zeros = {n: jnp.zeros((T, B, D if n in TO_X else H), x.dtype) for n in EDGES}
+    zero = jnp.zeros((len(x), *h0.shape), x.dtype)
+    zeros = {n: jnp.zeros_like(x) if n in TO_X else zero for n in EDGES}
 
     def outputs(p: Weights, e: Probes, x: jax.Array, h0: jax.Array, C0: jax.Array) -> tuple[Any, Any]:
         def step(state: tuple[jax.Array, jax.Array], at: tuple[Probes, jax.Array]) -> tuple[Any, Any]:
@@ -84,7 +83,7 @@ def pull_back(
         return {"dh": values["h_out"], "dh_next": values["h_next"], "dC_next": values["C_next"]}, values
 
     _, vjp, values = jax.vjp(outputs, p, zeros, x, h0, C0, has_aux=True)
-    dp, edges, dx, dh0, dC0 = vjp(dict(upstream))
+    dp, edges, dx, dh0, dC0 = vjp(upstream)
     return values, edges, {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh0, "dC0": dC0}
 
 

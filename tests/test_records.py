@@ -35,7 +35,7 @@ RECORDS: dict[str, Any] = {
     "refused": Trial(WHICH),
     "text": Problem("prints", "wrote 'a'"),
     "outputs": Observation(),
-    "file": Recorded(None, RUN, {}, 0.0),
+    "file": Recorded(None, RUN, {}, 0),
     "edge": MISPRINTS[0],
     "loss": Truth({}, {}, 0),
     "step": Mismatch("bptt", RUN, "h", 1),

@@ -44,7 +44,7 @@ class Recorded:
     @property
     def dtype(self) -> str:
         """The precisions of its outputs."""
-        return "/".join(sorted({array.dtype.name for array in self.outputs.values()}))
+        return "/".join(np.unique([array.dtype.name for array in self.outputs.values()]))
 
 
 def judge(run: Source) -> Report:
@@ -94,11 +94,12 @@ def together(runs: Sequence[Source]) -> Iterator[list[Recorded | TypeError | Val
         except (TypeError, ValueError) as error:
             some.append(error)
             continue
-        numbers += numbers_of(shape_for(one.case.sizes))
-        if some and numbers > MOST_TOGETHER:
+        more = numbers_of(shape_for(one.case.sizes))
+        if some and numbers + more > MOST_TOGETHER:
             yield some
-            some, numbers = [], numbers_of(shape_for(one.case.sizes))
+            some, numbers = [], 0
         some.append(one)
+        numbers += more
     yield some
 
 
@@ -132,11 +133,11 @@ def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
-    known = [evidence(case, truth, finite)] if MISMATCH in trial.kinds else []
-    explanations = tuple(tuple(bugs) for bugs in diagnose(known)) if known else ()
+    wrong = evidence(case, truth, finite) if MISMATCH in trial.kinds else None
+    explanations = tuple(tuple(bugs) for bugs in diagnose([wrong])) if wrong else ()
     kept = Kept(trial.which, case.inputs, fit, truth, repeat(run.file) if run.file else "")
     texts = {problem.kind: problem.text for problem in reversed(problems)}
-    if MISMATCH in trial.kinds:
+    if wrong:
         texts = {MISMATCH: ", ".join(trial.wrong)} | texts
     return Report(
         subject=run.file or "run",
@@ -144,8 +145,8 @@ def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
         blocks=blocks_of([trial]),
         failures=tuple(Failure(kind, text, 1, trial.which, kept.repeat) for kind, text in texts.items()),
         explanations=explanations,
-        beginning=beginning(truth, known[0].outputs, known[0].dtype) if known else "",
-        location=locate(known) if known and not explanations else "",
+        beginning=beginning(truth, wrong.outputs, wrong.dtype) if wrong else "",
+        location=locate([wrong]) if wrong and not explanations else "",
         trials=(trial,),
         kept=kept,
         pictured=kept,

@@ -20,7 +20,7 @@ from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.packages import PACKAGES
 from reference.oracle.padding import MANY
 from reference.oracle.together import judge_together
-from reference.oracle.truth import Truth, truths_ahead
+from reference.oracle.truth import FLOAT64, Truth, truths_ahead
 from reference.run import Array, DType
 
 if TYPE_CHECKING:  # needs python-flint
@@ -113,7 +113,7 @@ def certificates(seed: int) -> list[Certificate] | None:
     from reference.certified import certify
 
     rng = np.random.default_rng(seed)
-    runs = [draw_inputs(rng, sizes, "ordinary", np.dtype(np.float64)) for sizes in CERTIFIED]
+    runs = [draw_inputs(rng, sizes, "ordinary", FLOAT64) for sizes in CERTIFIED]
     return [
         certify(run, DIGITS, by, seed, twin=twin)
         for twin in (bptt, fused)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import FrozenInstanceError, replace
 from itertools import product
 from typing import Any
 
@@ -86,20 +87,46 @@ def test_two_biases_are_added_and_given_as_one_and_zeros() -> None:
     np.testing.assert_array_equal(added.b, 2 * params.b)
 
 
+def test_two_biases_that_are_too_large_together_are_infinite_and_opposite_infinities_are_no_number() -> None:
+    packed = pack(params_of(without_zeros((1, 1, 2, 3), "float32")), "torch")
+    for one, other, both in ((3e38, 3e38, np.inf), (np.inf, -np.inf, np.nan)):
+        biases = {name: np.full(12, value, np.float32) for name, value in zip(BIASES, (one, other), strict=True)}
+        np.testing.assert_array_equal(unpack(packed | biases, "torch").b, np.full(12, both, np.float32), strict=True)
+
+
 def test_gradients_of_two_biases_are_the_same_up_to_rounding() -> None:
     gradient = params_of(without_zeros((1, 1, 2, 3)))
-    packed = pack(gradient, "torch", gradients=True)
-    assert same_bits({"b": packed["bias_ih_l0"]}, {"b": packed["bias_hh_l0"]})
-    rounded = packed | {"bias_hh_l0": packed["bias_hh_l0"] * (1 + 2e-9)}  # the error of either shows in the result
-    np.testing.assert_allclose(unpack(rounded, "torch", gradients=True).b, gradient.b * (1 + 1e-9), rtol=1e-15)
-    said = "gradients of bias_ih_l0 and bias_hh_l0 differ by up to .*; expected the same in both: the gates take their"
-    for name, wrong in product(BIASES, (np.zeros(12), packed["bias_hh_l0"] * 1.0001, np.full(12, np.nan))):
-        with pytest.raises(ValueError, match=said):
-            unpack(packed | {name: wrong}, "torch", gradients=True)
+    for size in (1e-20, 1, -1, 1e20):
+        gradient.b[...] = size * np.linspace(0.5, 1, 12)
+        packed = pack(gradient, "torch", gradients=True)
+        assert same_bits({"b": packed["bias_ih_l0"]}, {"b": packed["bias_hh_l0"]})
+        for name in BIASES:  # the error of either shows in the result
+            rounded = unpack(packed | {name: packed[name] * (1 + 2e-9)}, "torch", gradients=True)
+            np.testing.assert_allclose(rounded.b, gradient.b * (1 + 1e-9), rtol=1e-15)
     for odd in ODD:
         gradient.b[...] = odd
         back = unpack(pack(gradient, "torch", gradients=True), "torch", gradients=True)
         assert same_bits(arrays_of(back), arrays_of(gradient))
+
+
+@pytest.mark.parametrize("name", ["bias_ih_l0", "bias_hh_l0"])
+@pytest.mark.parametrize("size", [1e-20, 1, 1e20])
+@pytest.mark.parametrize("wrong", [0, 1 - 1e-7, 1 + 1e-7, np.nan, np.inf])
+def test_gradients_of_two_biases_that_differ_are_refused(name: str, size: float, wrong: float) -> None:
+    packed = pack(params_of(without_zeros((1, 1, 2, 3))), "torch", gradients=True)
+    packed |= {name: np.linspace(-1, 0.5, 12) * size for name in BIASES}
+    packed[name][0] *= wrong
+    differ = f"the gradients of bias_ih_l0 and bias_hh_l0 differ by up to {size * abs(1 - wrong):.3g}"
+    said = f"{differ}; expected the same in both: the gates take their sum"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        unpack(packed, "torch", gradients=True)
+
+
+def test_gradients_that_differ_are_told_with_all_their_arrays() -> None:
+    eight = replace(TORCH, b=tuple("pqrs"), second_b=tuple("tuvw"))
+    packed = pack(params_of(without_zeros((1, 1, 2, 3))), eight, gradients=True)
+    with pytest.raises(ValueError, match=r"^the gradients of p, q, r, s and t, u, v, w differ by up to "):
+        unpack(packed | {"v": -packed["v"]}, eight, gradients=True)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -135,6 +162,72 @@ def test_arrays_are_taken_nested_behind_a_prefix_and_without_a_bias() -> None:
     without = {"weight_ih": (p := pack(params, "equinox"))["weight_ih"], "weight_hh": p["weight_hh"], "bias": None}
     assert not unpack(without, "equinox").b.any()
     assert np.array_equal(unpack({"linear/w": pack(params, "haiku")["linear/w"]}, "haiku").b, [1] * 3 + [0] * 9)
+
+
+@st.composite
+def some_layouts(draw: st.DrawFn) -> Layout:
+    """Layouts of all kinds: nobody's own."""
+    gates, joined, interleaved = "".join(draw(st.permutations("figo"))), draw(st.booleans()), draw(st.booleans())
+
+    def names_of(kind: str) -> str | tuple[str, ...]:
+        return kind if interleaved or draw(st.booleans()) else tuple(f"{kind}_{gate}" for gate in gates)
+
+    W, b = names_of("W"), names_of("b")
+    b, second_b = draw(st.sampled_from([(b, b), (b, names_of("second_b")), (b, ()), ((), ())]))
+    return Layout(
+        gates,
+        U=W if joined else names_of("U"),
+        W=W,
+        b=b,
+        second_b=second_b,
+        transposed=draw(st.sampled_from(["", "UW"] if joined else ["", "U", "W", "UW"])),
+        interleaved=interleaved,
+        h_first=draw(st.booleans()),
+        direction=draw(st.booleans()),
+        forget_offset=draw(st.sampled_from([0.0, 1.0])),
+    )
+
+
+def read(packed: Mapping[str, Any], layout: Layout, kind: str, gate: str, unit: int, params: Params) -> Any:
+    """What a package with this layout takes for the numbers that lead to one gate of one unit."""
+    at, names = layout.gates.index(gate), layout.names(kind)
+    array = packed[names[at if len(names) == 4 else 0]][0 if layout.direction else ...]
+    array = array.T if kind in layout.transposed else array
+    if kind in "UW" and layout.U == layout.W:
+        upper = params.hidden_size if layout.h_first else params.input_size
+        array = array[:upper] if (kind == "W") == layout.h_first else array[upper:]
+    elif kind not in "UW" and layout.b == layout.second_b:
+        array = np.split(array, 2)[("b", "second_b").index(kind)]
+    if len(names) == 4:
+        return array[..., unit]
+    return array[..., 4 * unit + at if layout.interleaved else at * params.hidden_size + unit]
+
+
+@given(params=some_params(), layout=some_layouts())
+def test_every_number_lies_where_the_layout_says(params: Params, layout: Layout) -> None:
+    H = params.hidden_size
+    if not layout.b:
+        params.b[:H], params.b[H:] = layout.forget_offset, 0
+    packed = pack(params, layout)
+    for (k, gate), unit in product(enumerate("figo"), range(H)):
+        held = {"W": params.W[:, k * H + unit], "U": params.U[:, k * H + unit]}
+        if layout.b:
+            held["b"] = params.b[k * H + unit] - layout.forget_offset * (gate == "f")
+        if layout.second_b:
+            held["second_b"] = np.zeros((), params.dtype)
+        for kind, numbers in held.items():
+            np.testing.assert_array_equal(read(packed, layout, kind, gate, unit, params), numbers)
+    assert same_bits(arrays_of(unpack(packed, layout)), arrays_of(params))
+
+
+@given(params=some_params(), layout=some_layouts())
+def test_every_array_has_the_dimensions_that_the_layout_says(params: Params, layout: Layout) -> None:
+    D, H = params.input_size, params.hidden_size
+    sizes = {"directions": 1, "D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
+    packed = pack(params, layout, gradients=True)
+    assert {name: [sizes[dim] for dim in dims] for name, dims in layout.dims.items()} == {
+        name: [*array.shape] for name, array in packed.items()
+    }
 
 
 def test_a_layout_of_ones_own() -> None:
@@ -211,7 +304,7 @@ def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
     params = params_of(without_zeros((1, 1, 2, 3)))
     bare = replace(TORCH, b=(), second_b=())
     with pytest.raises(
-        ValueError, match=r"params\.b is not what the layout has without a bias; expected a layout with"
+        ValueError, match=r"^params\.b is not what the layout has without a bias; expected a layout with one$"
     ):
         pack(params, bare)
     assert set(pack(params, bare, gradients=True)) == set(GOOD)
@@ -220,22 +313,63 @@ def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
 
 
 def test_what_is_not_params_is_not_packed() -> None:
-    with pytest.raises(TypeError, match=r"params is of type dict; expected manual\.Params"):
+    with pytest.raises(TypeError, match=r"^params is of type dict; expected manual\.Params$"):
         pack(GOOD, "torch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [pack, unpack])
+def test_what_is_not_a_matter_of_course_is_said_by_name(call: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
+        call(GOOD, "torch", True)
+
+
+@pytest.mark.parametrize("layout", ["pytorch", ["torch"], None])
+def test_a_layout_that_nobody_knows_is_refused_with_those_that_are_known(layout: Any) -> None:
+    said = f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}, or a Layout"
+    for call in (lambda: pack(params_of(without_zeros((1, 1, 2, 3))), layout), lambda: unpack(GOOD, layout)):
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+            call()
+
+
+NAME = "expected the name of one array, or four in the order of gates"
+GATES = "expected the letters f, i, g and o in some order"
+TURNED = "expected 'UW', '', or one of them if they are apart"
+NOT_BESIDE = "interleaved is True; expected one array with all gates, where there is one for each"
+TWICE = "is named twice; expected another name for every array"
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"gates": "ifgg"}, "gates is 'ifgg'; expected the letters f, i, g and o"),
-        ({"U": ("a", "b")}, r"U is \('a', 'b'\); expected the name of one array, or four"),
-        ({"W": ()}, r"W is \(\); expected the name"),
-        ({"transposed": "V"}, "transposed is 'V'; expected 'UW'"),
-        ({"U": "w", "W": "w", "transposed": "U"}, "transposed is 'U'; expected 'UW'"),
-        ({"b": tuple("ifgo"), "interleaved": True}, "interleaved is True; expected one array with all gates"),
-        ({"b": "weight_ih_l0"}, "'weight_ih_l0' is named twice; expected another name"),
+        ({"gates": "ifgg"}, f"gates is 'ifgg'; {GATES}"),
+        ({"gates": "ifgz"}, f"gates is 'ifgz'; {GATES}"),
+        ({"U": ()}, f"U is (); {NAME}"),
+        ({"W": ("a", "b")}, f"W is ('a', 'b'); {NAME}"),
+        ({"U": tuple("abc")}, f"U is ('a', 'b', 'c'); {NAME}"),
+        ({"U": tuple("abcde")}, f"U is ('a', 'b', 'c', 'd', 'e'); {NAME}"),
+        ({"b": ("a", "b")}, f"b is ('a', 'b'); {NAME}"),
+        ({"second_b": tuple("abc")}, f"second_b is ('a', 'b', 'c'); {NAME}"),
+        ({"b": tuple("abcde")}, f"b is ('a', 'b', 'c', 'd', 'e'); {NAME}"),
+        ({"b": "weight_ih_l0"}, f"'weight_ih_l0' {TWICE}"),
+        ({"second_b": "weight_hh_l0"}, f"'weight_hh_l0' {TWICE}"),
+        ({"U": tuple("fifi")}, f"'f' {TWICE}"),
+        ({"U": tuple("abcd"), "W": tuple("efgd")}, f"'d' {TWICE}"),
+        ({"U": "w", "W": "w", "b": "w"}, f"'w' {TWICE}"),
+        ({"transposed": "V"}, f"transposed is 'V'; {TURNED}"),
+        ({"U": "w", "W": "w", "transposed": "U"}, f"transposed is 'U'; {TURNED}"),
+        ({"U": "w", "W": "w", "transposed": "W"}, f"transposed is 'W'; {TURNED}"),
+        ({"U": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
+        ({"W": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
+        ({"b": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
+        ({"second_b": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
     ],
 )
 def test_a_layout_that_cannot_be_is_refused(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         replace(TORCH, **changed)
+
+
+def test_a_layout_is_a_value() -> None:
+    assert {replace(TORCH), TORCH} == {TORCH}
+    with pytest.raises(FrozenInstanceError):
+        TORCH.gates = "figo"  # type: ignore[misc]

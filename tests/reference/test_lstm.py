@@ -12,59 +12,20 @@ import numpy as np
 import pytest
 
 import reference
-from reference.lstm import full_precision
+from reference.lstm import full_precision, weights
 from reference.oracle.cases import REGIMES, Case, Regime
 from reference.run import GRADIENTS, WEIGHTS, Array
+from tests.reference.slopes import arguments, arriving_at, inputs_alone, same_slope, unit
 from tests.strategies import DTYPES, drawn, without_zeros
 
-T, B, D, H = SIZES = 4, 3, 2, 5
-STEP = 1e-30  # nothing of the second order is left of it, and nothing cancels
-GATES_SUMS = {"f": 16, "i": 15, "g": 14, "o": 13}
-
-
-def unit(run: dict[str, Array]) -> tuple[Array, Array]:
-    """h and C of every step from the equations, complex if an input is; a bias may differ by step and row."""
-    bias = {gate: np.broadcast_to(run[f"b_{gate}"], (len(run["x"]), *run["h0"].shape)) for gate in "figo"}
-    h, C, steps = run["h0"], run["C0"], []
-    for t, x in enumerate(run["x"]):
-        z = {gate: h @ run[f"W_{gate}"] + x @ run[f"U_{gate}"] + bias[gate][t] for gate in "figo"}
-        f, i, o = (1 / (1 + np.exp(-z[gate])) for gate in "fio")
-        C = C * f + i * np.tanh(z["g"])
-        h = np.tanh(C) * o
-        steps.append((h, C))
-    return np.array([h for h, _ in steps]), np.array([C for _, C in steps])
-
-
-def slope(run: dict[str, Array], along: dict[str, Array]) -> float:
-    """The derivative of the loss along a direction in the inputs, exact to rounding."""
-    h, C = unit(run | {name: run[name] + 1j * STEP * direction for name, direction in along.items()})
-    loss = np.sum(run["dh"] * h) + np.sum(run["dh_T"] * h[-1]) + np.sum(run["dC_T"] * C[-1])
-    return float(np.imag(loss)) / STEP
-
-
-def same_slope(run: dict[str, Array], gradients: dict[str, Array], rng: np.random.Generator) -> None:
-    """Hold gradients by the name of their input against the slope along a random direction."""
-    along = {name: rng.normal(size=gradient.shape) for name, gradient in gradients.items()}
-    terms = np.concatenate([np.ravel(gradients[name] * direction) for name, direction in along.items()])
-    arriving = max(np.max(np.abs(run[name])) for name in ("dh", "dh_T", "dC_T"))
-    lost = 1e-16 * arriving * sum(np.sum(np.abs(direction)) for direction in along.values())  # in a saturated 1 - y
-    assert abs(np.sum(terms) - slope(run, along)) <= 1e-13 * np.sum(np.abs(terms)) + lost, list(gradients)
-
-
-def arguments(run: Case) -> dict[str, Any]:
-    """A run as the reference takes it."""
-    named = {name: array for name, array in run.inputs.items() if name not in WEIGHTS}
-    return {"params": {name: run.inputs[name] for name in WEIGHTS}} | named
-
-
-def inputs_alone(run: Case) -> dict[str, Any]:
-    return {name: given for name, given in arguments(run).items() if not name.startswith("d")}
+SIZES = 4, 3, 2, 5
 
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_the_forward_pass_is_that_of_the_equations(regime: Regime) -> None:
     run = drawn(SIZES, regime, "float64", 0)
-    for got, want in zip(reference.forward(**inputs_alone(run)), unit(run.inputs), strict=True):
+    wanted = (unit(run.inputs, {})[name] for name in "hC")
+    for got, want in zip(reference.forward(**inputs_alone(run)), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-14, strict=True)
 
 
@@ -76,43 +37,9 @@ def test_the_gradients_are_the_slopes_along_any_direction(regime: Regime) -> Non
     assert {f"d{name}" for name in gradients} == set(GRADIENTS)
     assert all(gradient.shape == run.inputs[name].shape for name, gradient in gradients.items())
     for _ in range(5):
-        same_slope(run.inputs, gradients, rng)
+        same_slope(run.inputs, arriving_at(run.inputs), gradients, rng)
         for name, gradient in gradients.items():
-            same_slope(run.inputs, {name: gradient}, rng)
-
-
-@pytest.mark.parametrize("regime", REGIMES)
-def test_the_edges_are_the_slopes_where_the_equations_can_be_nudged(regime: Regime) -> None:
-    rng = np.random.default_rng(0)
-    run = drawn(SIZES, regime, "float64", 0).inputs
-    deltas = reference.deltas(**arguments(drawn(SIZES, regime, "float64", 0)))
-    assert [list(δ) for δ in deltas] == [list(range(1, 27))] * T
-    edge = {n: np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
-    by_step = run | {f"b_{gate}": np.tile(run[f"b_{gate}"], (T, B, 1)) for gate in "figo"}
-    same_slope(run, {"x": edge[26]}, rng)
-    for gate, n in GATES_SUMS.items():
-        same_slope(by_step, {f"b_{gate}": edge[n]}, rng)
-    h, C = unit(run)
-    for t in range(T):
-        before = {"h0": h[t - 1], "C0": C[t - 1]} if t else {}
-        rest = run | {"x": run["x"][t:], "dh": run["dh"][t:]} | before
-        same_slope(rest, {"h0": edge[25][t], "C0": edge[11][t]}, rng)
-
-
-def test_the_edges_and_the_gradients_say_the_same() -> None:
-    run = without_zeros(SIZES)
-    deltas, gradients = reference.deltas(**arguments(run)), reference.backward(**arguments(run))
-    edge = {n: np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
-    h_prev = np.stack([run.inputs["h0"], *reference.forward(**inputs_alone(run))[0][:-1]])
-    same = {"dx": edge[26], "dh0": edge[25][0], "dC0": edge[11][0]}
-    for gate, n in GATES_SUMS.items():
-        same |= {f"dW_{gate}": np.einsum("tbj,tbk->jk", h_prev, edge[n]), f"db_{gate}": edge[n].sum((0, 1))}
-        same |= {f"dU_{gate}": np.einsum("tbj,tbk->jk", run.inputs["x"], edge[n])}
-    for name, gradient in gradients.items():
-        np.testing.assert_allclose(same[name], gradient, rtol=0, atol=1e-13, strict=True)
-    arriving = {1: run.inputs["dh"], 2: [*edge[25][1:], run.inputs["dh_T"]], 4: [*edge[11][1:], run.inputs["dC_T"]]}
-    for n, block in arriving.items():
-        np.testing.assert_allclose(edge[n], block, rtol=0, atol=1e-14)
+            same_slope(run.inputs, arriving_at(run.inputs), {name: gradient}, rng)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -131,6 +58,30 @@ def test_what_is_missing_is_zero() -> None:
     full = arguments(Case(0, "plain", run.inputs | zeros))
     for name, gradient in reference.backward(given, run.inputs["x"], dh=run.inputs["dh"]).items():
         np.testing.assert_array_equal(gradient, reference.backward(**full)[name], strict=True)
+
+
+def test_the_weights_of_a_run_are_its_weights_and_biases() -> None:
+    run = without_zeros(SIZES).inputs
+    assert {name: id(array) for name, array in weights(run).items()} == {name: id(run[name]) for name in WEIGHTS}
+
+
+@pytest.mark.parametrize("function", [reference.forward, reference.backward, reference.deltas])
+def test_runs_of_the_same_sizes_are_compiled_once(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced, sigmoid = [], jax.nn.sigmoid
+
+    def noted(z: Any) -> Any:
+        traced.append(z)
+        return sigmoid(z)
+
+    monkeypatch.setattr(jax.nn, "sigmoid", noted)
+    for seed in range(3):
+        run = drawn((2, 1, 1, 1), "ordinary", "float64", seed)
+        function(**(inputs_alone if function is reference.forward else arguments)(run))
+        if seed == 0:
+            first = len(traced)
+    assert len(traced) == first > 0
 
 
 BAD: dict[str, tuple[Callable[[Array], Any], type[Exception], str]] = {
@@ -168,7 +119,7 @@ def test_it_works_on_the_cpu_in_full_precision_whatever_else_there_is() -> None:
     with full_precision():
         assert jax.config.jax_enable_x64
         assert jax.config.jax_default_matmul_precision == "highest"
-        assert jax.config.jax_default_device == jax.local_devices(backend="cpu")[0]
+        assert jax.config.jax_default_device == "cpu"
 
 
 def test_the_settings_of_jax_are_those_of_the_user() -> None:

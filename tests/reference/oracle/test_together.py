@@ -1,119 +1,111 @@
-"""Many runs judged together: each is judged as it is alone, and each batch is asked once for every output."""
+"""Runs judged together: each finding is the one that the run gets alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from reference.oracle import together
 from reference.oracle.behaviour import Observation, Problem
-from reference.oracle.findings import Finding, judge
+from reference.oracle.cases import draw_case
+from reference.oracle.findings import judge
+from reference.oracle.ours import fused_blocks
 from reference.oracle.together import all_judged, judge_together
 from reference.oracle.trial import judged
-from reference.oracle.truth import Truth
-from reference.run import Array, DType
-from tests.reference.oracle.test_findings import F32, F64, off, truth
-from tests.strategies import drawn
+from reference.oracle.truth import Truth, truths
+from reference.run import OUTPUTS, Array, DType
+from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, known_runs
 
-TIMED = "dx", "h"
-NAMES = *TIMED, "C_T", "dW_f"
-LONGEST = 7  # steps of a run
+Found = list[dict[str, Array]]
 
 
-class Batch:
-    """Stands for runs that were computed together, each of which loses another number of units in float32."""
-
-    def __init__(self, *steps: int) -> None:
-        self.asked: list[tuple[str, list[int], DType]] = []
-        self.truths = [
-            replace(truth(T), loss=10.0 * (lane + 1), batch=self, lane=lane)  # type: ignore[arg-type]
-            for lane, T in enumerate(steps)
-        ]
-
-    def units(self, name: str, lanes: Sequence[int], arrays: Sequence[Array], dtype: DType) -> Array:
-        self.asked.append((name, [*lanes], dtype))
-        alone = [self.truths[lane].units(name, array, dtype) for lane, array in zip(lanes, arrays, strict=True)]
-        if name not in TIMED:
-            return np.array([[worst.max()] for worst in alone])
-        return np.array([np.pad(worst.max(axis=(1, 2)), (0, LONGEST - len(worst))) for worst in alone])
+@pytest.fixture(scope="module")
+def runs() -> Known:
+    """Three of different sizes, which were computed together."""
+    return known_runs()
 
 
-def outputs(T: int, **units: float) -> dict[str, Array]:
-    """Outputs that are off by so many units at the second step, where they have steps."""
-    wrong = off({f"{name}@1" if name in TIMED else name: error for name, error in units.items()}, T=T)
-    return {name: wrong[name] for name in NAMES}
+@pytest.fixture
+def known(runs: Known) -> list[Truth]:
+    return [truth for _, truth in runs]
 
 
-def alone(truths: Sequence[Truth], runs: Sequence[dict[str, Array]], dtype: DType | None = None) -> list[list[Finding]]:
-    return [
-        [judge(of, {name: array}, dtype or array.dtype)[0] for name, array in run.items()]
-        for of, run in zip(truths, runs, strict=True)
+@pytest.fixture
+def found(runs: Known) -> Found:
+    """The right blocks of each run, the last one first."""
+    return [dict(reversed(fused_blocks(case).items())) for case, _ in runs]
+
+
+def test_without_dtypes_each_array_is_judged_in_its_own(known: list[Truth], found: Found) -> None:
+    found[0] = {name: block.astype(FLOAT32) for name, block in found[0].items()}
+    found[1]["dx"] = found[1]["dx"].astype(FLOAT32)
+    found[2]["C_T"] = found[2]["C_T"] + 1e-9
+    all_findings = judge_together(known, found)
+    assert all_findings == [
+        [judge(truth, {name: block}, block.dtype)[0] for name, block in outputs.items()]
+        for truth, outputs in zip(known, found, strict=True)
     ]
+    assert [(k, one.block) for k, findings in enumerate(all_findings) for one in findings if not one.ok] == [(2, "C_T")]
 
 
-def some() -> tuple[list[Truth], list[dict[str, Array]], list[Batch]]:
-    """Runs of two batches and one of none, each off by more or less."""
-    one, other = Batch(3, 5, 2), Batch(7, 4)
-    truths = [other.truths[0], one.truths[2], truth(4), one.truths[0], other.truths[1], one.truths[1]]
-    runs = [
-        outputs(len(of.blocks["h"]), h=50 * k, dx=300 - 50 * k, C_T=400 * (k == 1), dW_f=700 * (k == 2))
-        for k, of in enumerate(truths)
-    ]
-    return truths, runs, [one, other]
+@pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32], ids=str)
+def test_another_dtype_than_was_asked_for_is_infinitely_wrong(known: list[Truth], found: Found, dtype: DType) -> None:
+    outputs = [{"h": blocks["h"].astype(to)} for blocks, to in zip(found, (FLOAT64, FLOAT32, dtype), strict=True)]
+    all_findings = judge_together(known, outputs, [dtype] * 3)
+    assert [one.units == np.inf for (one,) in all_findings] == [dtype == FLOAT32, dtype == FLOAT64, False]
 
 
-def test_every_run_is_judged_as_it_is_alone() -> None:
-    truths, runs, _ = some()
-    found = judge_together(truths, runs)
-    assert found == alone(truths, runs)
-    assert len({(finding.block, finding.ok) for findings in found for finding in findings}) > 6
-    for finding in (finding for findings in found for finding in findings):
-        assert type(finding.units) is float
-        assert type(finding.step) is (int if finding.block in TIMED else type(None))
+@pytest.mark.parametrize("change", [lambda h: h[..., :-1], lambda h: np.pad(h, [(0, 0), (0, 0), (0, 1)])])
+def test_a_smaller_and_a_larger_array_are_infinitely_wrong(
+    known: list[Truth], found: Found, change: Callable[[Array], Array]
+) -> None:
+    for blocks in found:  # where the truths are kept, zeros follow each run
+        blocks["h"] = change(blocks["h"])
+    for blocks, findings in zip(found, judge_together(known, found), strict=True):
+        assert [one.block for one in findings] == list(blocks)
+        assert [one.block for one in findings if one.units == np.inf] == ["h"]
 
 
-def test_every_batch_is_asked_once_for_every_output_in_every_precision() -> None:
-    truths, runs, (one, other) = some()
-    runs[3] = {name: array.astype(F32) for name, array in runs[3].items()}
-    assert judge_together(truths, runs) == alone(truths, runs)
-    assert other.asked == [(name, [0, 1], F64) for name in NAMES]
-    assert sorted(one.asked, key=str) == sorted(
-        [(name, [2, 1], F64) for name in NAMES] + [(name, [0], F32) for name in NAMES], key=str
-    )
+def test_a_run_whose_truth_is_kept_alone_is_judged_beside_others(
+    known: list[Truth], found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found[1]["dx"] = found[1]["dx"] * 1.01
+    some = [known[0], known[1].alone(), known[2]]
+    by_itself: list[Truth] = []
+    monkeypatch.setattr(together, "judge", lambda *args: by_itself.append(args[0]) or judge(*args))
+    assert judge_together(some, found) == [judge(*one, FLOAT64) for one in zip(known, found, strict=True)]
+    assert by_itself == [some[1]] * len(found[1])
 
 
-@pytest.mark.parametrize("own", [F32, F64])
-@pytest.mark.parametrize("asked", [F32, F64])
-def test_a_precision_can_be_asked_for(own: DType, asked: DType) -> None:
-    truths, runs, _ = some()
-    runs = [{name: array.astype(own) for name, array in run.items()} for run in runs]
-    assert judge_together(truths, runs, [asked] * 6) == alone(truths, runs, asked)
+def test_what_is_found_is_in_plain_numbers(known: list[Truth], found: Found) -> None:
+    for findings in judge_together(known, found):
+        timed = [one for one in findings if one.step is not None]
+        assert {type(one.units) for one in findings} == {float}
+        assert {type(one.step) for one in timed} == {int}
+        assert 0 < len(timed) < len(findings)
 
 
-def test_a_precision_can_be_asked_for_each_run() -> None:
-    truths, runs, _ = some()
-    mixed: list[DType] = [F32, F64] * 3
-    found = judge_together(truths, runs, mixed)
-    assert found == [alone([of], [run], kind)[0] for of, run, kind in zip(truths, runs, mixed, strict=True)]
+def test_a_trial_is_the_one_that_a_case_gets_alone(runs: Known, found: Found) -> None:
+    outputs = [{name: block for name, block in blocks.items() if name in OUTPUTS} for blocks in found]
+    outputs[1]["dx"] = outputs[1]["dx"] * 1.01
+    seen = [Observation(outputs[0]), Observation(outputs[1]), Observation(outputs[2], (Problem("prints", "wrote"),))]
+    trials = all_judged(runs, seen)
+    assert trials == [judged(case, truth, one) for (case, truth), one in zip(runs, seen, strict=True)]
+    assert [trial.kinds for trial in trials] == [set(), {"mismatch"}, {"prints"}]
 
 
-def test_another_shape_is_wrong_whatever_the_batch() -> None:
-    batch = Batch(3, 3, 3)
-    runs: list[dict[str, Any]] = [outputs(3), *(outputs(3) | {"h": np.zeros((T, 2, 5))} for T in (2, 4))]
-    found = judge_together(batch.truths, runs)
-    assert [finding.ok for finding in found[0]] == [True] * 4
-    assert [[finding.ok for finding in other] for other in found[1:]] == [[True, False, True, True]] * 2
-    assert found == alone(batch.truths, runs)
-
-
-def test_trials_are_those_of_one_by_one() -> None:
-    truths, runs, _ = some()
-    cases = [drawn((len(of.blocks["h"]), 2, 4, 5), "ordinary", "float64", k) for k, of in enumerate(truths)]
-    raises = Problem("raises", "ValueError: lost")
-    seen = [Observation(run, (raises,) * (k % 2)) for k, run in enumerate(runs)]
-    seen[4] = Observation()
-    known = list(zip(cases, truths, strict=True))
-    assert all_judged(known, seen) == [judged(case, of, one) for (case, of), one in zip(known, seen, strict=True)]
+@pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32], ids=str)
+def test_runs_of_all_kinds_judged_together_are_judged_as_one_by_one(dtype: DType) -> None:
+    drawn = [draw_case(3, number, dtype) for number in range(40)]
+    found, known = [fused_blocks(case) for case in drawn], truths(drawn)
+    found[3]["h"] = found[3]["h"].astype(FLOAT32 if dtype == FLOAT64 else FLOAT64)
+    found[4]["dx"] = found[4]["dx"][..., :0]
+    found[5]["δ13"] = found[5]["δ13"] * np.nan
+    found[6]["dU_g"] = found[6]["dU_g"] * 1.01
+    del found[7]["dW_f"], found[8]["C_T"]
+    assert sum(truth.batch is not None for truth in known) > 20
+    all_findings = judge_together(known, found, [dtype] * 40)
+    assert all_findings == [judge(*one, dtype) for one in zip(known, found, strict=True)]
+    assert {k for k, findings in enumerate(all_findings) if not all(finding.ok for finding in findings)} == {3, 4, 5, 6}

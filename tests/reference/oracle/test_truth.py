@@ -9,11 +9,8 @@ import pytest
 
 from reference.lstm import full_precision, weights
 from reference.oracle import cases, tolerance
-from reference.oracle.cases import REGIMES, Case, Sizes, draw_case
-from reference.oracle.findings import judge
-from reference.oracle.ours import fused_blocks
+from reference.oracle.cases import REGIMES, Case, Sizes
 from reference.oracle.padding import FINER, SHAPES, lanes_for, rounded_up, shape_for
-from reference.oracle.together import judge_together
 from reference.oracle.truth import BLOCKS, Truth, blocks, evaluate, truths, truths_ahead
 from reference.probes import at_last_step, pull_back
 from reference.run import Array
@@ -108,22 +105,6 @@ def test_a_truth_that_is_kept_alone_keeps_nothing_else() -> None:
         np.testing.assert_array_equal(kept.blocks[name], truth.blocks[name], strict=True)
         np.testing.assert_array_equal(kept.scales[name], truth.scales[name], strict=True)
         assert kept.blocks[name].base is None
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_runs_judged_together_are_judged_as_one_by_one(dtype: str) -> None:
-    kind = np.dtype(dtype)
-    drawn = [draw_case(3, number, kind) for number in range(40)]
-    found, known = [fused_blocks(case) for case in drawn], truths(drawn)
-    found[3]["h"] = found[3]["h"].astype("float32" if dtype == "float64" else "float64")
-    found[4]["dx"] = found[4]["dx"][..., :0]
-    found[5]["δ13"] = found[5]["δ13"] * np.nan
-    found[6]["dU_g"] = found[6]["dU_g"] * 1.01
-    del found[7]["dW_f"], found[8]["C_T"]
-    assert sum(truth.batch is not None for truth in known) > 20
-    together = judge_together(known, found, [kind] * 40)
-    assert together == [judge(*one, kind) for one in zip(known, found, strict=True)]
-    assert {k for k, findings in enumerate(together) if not all(finding.ok for finding in findings)} == {3, 4, 5, 6}
 
 
 def test_the_edges_that_arrive_are_the_run_s_own() -> None:

@@ -1,309 +1,321 @@
-"""What the main job concludes, from truths and subjects that are written by hand."""
+"""The parts of `verify`: what a verdict says, which runs are judged, who is, and what is kept of what was found."""
 
 from __future__ import annotations
 
-import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import SimpleNamespace
+from dataclasses import replace
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from manual import bptt, fused
-from reference import certified
+from manual import bptt
+from manual.unit import Tape
 from reference.oracle import ours, theirs, verify
-from reference.oracle.cases import Case, Sizes, draw_case, draw_inputs
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.errata import MISPRINTS, Misprint
-from reference.oracle.findings import Finding
 from reference.oracle.truth import Truth
-from reference.oracle.verify import SUBJECTS, Mismatch, Outputs, Verdict, is_refuted
-from reference.run import Array
+from reference.oracle.verify import PEERS, SUBJECTS, Mismatch, Verdict, certificates, installed, is_refuted
+from reference.run import Array, DType
+from tests.reference.oracle.clock import Clock
+from tests.reference.oracle.known import FLOAT32, FLOAT64
+from tests.reference.oracle.test_findings import truth
+from tests.strategies import drawn
 
-F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
-SEED = 5
-Subject = Callable[[Sequence[Case]], Sequence[Outputs | None]]
-
-
-def case(number: int = 0, sizes: Sizes = (3, 1, 2, 4), dtype: Any = F64) -> Case:
-    return draw_case(SEED, number, dtype, sizes, "ordinary")
-
-
-def truth(of: Case) -> Truth:
-    """What the literal twin says in float64, each block of a size at which rounding is none of these tests' matter."""
-    wide = Case(of.number, of.regime, {name: array.astype(F64) for name, array in of.inputs.items()})
-    blocks = ours.bptt_blocks(wide)
-    return Truth(blocks, {name: np.array(10 * np.max(np.abs(a), initial=1)) for name, a in blocks.items()}, 0)
+RUN, SINGLE = (drawn((3, 2, 4, 5), "ordinary", dtype, 0) for dtype in ("float64", "float32"))
+UNIT = 2.0**-52  # of rounding, where the truth is of size 1; 64 of them are allowed
+δ8 = np.arange(30.0).reshape(3, 2, 5)  # of another size at each step
+EDGES = [misprint.edge for misprint in MISPRINTS]
 
 
-def right(cases: Sequence[Case]) -> list[Outputs]:
-    return [{name: truth(one).blocks[name].astype(one.dtype) for name in ("h", "dx")} for one in cases]
+def mismatch(sizes: Sizes = (3, 2, 4, 5)) -> Mismatch:
+    return Mismatch("bptt", drawn(sizes, "ordinary", "float64", 0), "h", 1)
 
 
-def wrong(cases: Sequence[Case]) -> Sequence[Outputs]:
-    """The last step's gradient of x is off by as much as the number of the run."""
-    outputs = right(cases)
-    for one, out in zip(cases, outputs, strict=True):
-        out["dx"][-1:] += one.number
-    return outputs
+def test_a_verdict_on_nothing_is_no_mismatch() -> None:
+    verdict = Verdict(7)
+    assert (verdict.seed, verdict.runs, verdict.seconds, verdict.certificates) == (7, 0, 0, None)
+    assert (verdict.worst, verdict.judged, verdict.mismatches, verdict.refuted) == ({}, Counter(), [], Counter())
+    assert verdict.ok is True
+    assert verdict.narrowest is None
 
 
-class Job:
-    """The other parts of the main job, which note what they are asked for."""
-
-    def __init__(self) -> None:
-        self.chunks: list[tuple[int, bool]] = []
-        self.certified: list[int] = []
-
-    def truths_ahead(self, chunks: Iterable[Sequence[Case]], many: bool) -> Iterator[list[tuple[Case, Truth]]]:
-        for chunk in chunks:
-            self.chunks.append((len(chunk), many))
-            yield [(one, truth(one)) for one in chunk]
-
-    def certificates(self, seed: int) -> list[Any]:
-        self.certified.append(seed)
-        return [SimpleNamespace(ok=True)]
+def test_a_mismatch_is_not_ok_whatever_else_is() -> None:
+    assert not Verdict(0, mismatches=[mismatch()]).ok
+    assert not Verdict(0, mismatches=[mismatch()], runs=20, refuted=Counter(EDGES)).ok
 
 
-@pytest.fixture
-def job(monkeypatch: pytest.MonkeyPatch) -> Job:
-    job = Job()
-    monkeypatch.setattr(verify, "truths_ahead", job.truths_ahead)
-    monkeypatch.setattr(verify, "certificates", job.certificates)
-    judging(monkeypatch, bptt=right)
-    return job
+@pytest.mark.parametrize(("certain", "ok"), [([True, True], True), ([True, False], False), ([], True)])
+def test_every_digit_has_to_be_certain(certain: list[bool], ok: bool) -> None:
+    found: list[Any] = [SimpleNamespace(ok=one) for one in certain]
+    assert Verdict(0, certificates=found).ok is ok
 
 
-def judging(monkeypatch: pytest.MonkeyPatch, **subjects: Subject) -> None:
-    """Let these be judged, and no others."""
-    monkeypatch.setattr(verify, "SUBJECTS", subjects)
+@pytest.mark.parametrize(("runs", "ok"), [(19, True), (20, False), (21, False)])
+def test_on_20_runs_every_misprint_has_to_show(runs: int, ok: bool) -> None:
+    for refuted in ([], EDGES[:1], EDGES[1:]):
+        assert Verdict(0, runs=runs, refuted=Counter(refuted)).ok is ok
+    assert Verdict(0, runs=runs, refuted=Counter(EDGES)).ok
 
 
-# The verdict.
+def test_the_mismatch_on_the_smallest_run_is_the_narrowest() -> None:
+    small, large = mismatch((3, 1, 1, 2)), mismatch((1, 4, 4, 4))
+    for order in ([small, large], [large, small]):
+        assert Verdict(0, mismatches=order).narrowest is small
 
 
-def verdict(runs: int = 0, **found: Any) -> Verdict:
-    """A verdict in which each misprint shows on one run, but for what is given."""
-    return Verdict(SEED, runs=runs, **{"refuted": Counter([8, 22, 23])} | found)
-
-
-def test_a_mismatch_or_a_digit_that_is_not_certain_is_not_verified() -> None:
-    certain, vague = SimpleNamespace(ok=True), SimpleNamespace(ok=False)
-    assert (Verdict(SEED).ok, Verdict(SEED).seconds) == (True, 0)
-    assert verdict(certificates=None).ok
-    assert verdict(certificates=[certain, certain]).ok
-    assert not verdict(certificates=[certain, vague]).ok
-    assert not verdict(certificates=[vague, certain]).ok
-    assert not verdict(mismatches=[Mismatch("bptt", case(), "h", 1)]).ok
-
-
-def test_among_twenty_runs_every_misprint_must_show() -> None:
-    assert verdict(runs=20).ok
-    for edge in (8, 22, 23):
-        others = Counter([8, 22, 23]) - Counter([edge])
-        assert not verdict(runs=20, refuted=others).ok
-        assert not verdict(runs=21, refuted=others).ok
-        assert verdict(runs=19, refuted=others).ok
-
-
-def test_the_narrowest_mismatch_is_that_of_the_smallest_run() -> None:
-    sizes: list[Sizes] = [(3, 2, 1, 4), (2, 1, 3, 4), (9, 1, 1, 1), (4, 3, 2, 1)]
-    found = [Mismatch("bptt", case(k, size), "h", 1) for k, size in enumerate(sizes)]
-    assert verdict(mismatches=found).narrowest is found[2]
-    assert verdict().narrowest is None
-
-
-# The job.
-
-
-def test_runs_take_the_precisions_in_turn_by_their_number(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[tuple[int, str]]] = []
-
-    def subject(cases: Sequence[Case]) -> Sequence[Outputs]:
-        asked.append([(one.number, one.dtype.name) for one in cases])
-        return right(cases)
-
-    judging(monkeypatch, bptt=subject)
-    found = verify.verify(0, [2, 7, 4, 9, 9], [F64, F32])
-    assert asked == [[(2, "float64"), (4, "float64")], [(7, "float32"), (9, "float32"), (9, "float32")]]
-    assert (found.seed, found.runs, found.judged, found.ok) == (0, 5, Counter(bptt=5), True)
-    assert 0 < found.seconds < 60
-    assert (len(found.certificates or []), job.certified) == (1, [0])
-    asked.clear()
-    assert verify.verify(0, [2, 4], [F64, F32]).runs == 2
-    assert asked == [[(2, "float64"), (4, "float64")]]
-
-
-def test_a_wrong_subject_is_named_with_its_place(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "draw_case", lambda seed, number, dtype: case(number, dtype=dtype))
-    judging(monkeypatch, bptt=right, fused=wrong)
-    found = verify.verify(SEED, [0, 3, 2], [F64, F32])
-    assert [(one.subject, one.case.number, one.block, one.step) for one in found.mismatches] == [
-        ("fused", 2, "dx", 2), ("fused", 3, "dx", 2),
-    ]  # fmt: skip
-    assert not found.ok
-    assert found.refuted == Counter({misprint.edge: 3 for misprint in MISPRINTS})
-
-
-def test_the_narrowest_place_is_named_and_another_precision_is_wrong(job: Job) -> None:
-    one, found = case(), Verdict(SEED)
-    both, narrow = ({name: right([one])[0][name] for name in ("dx", "h")} for _ in range(2))
-    both["dx"] += 1
-    both["h"][1:] += 1
-    narrow["dx"] = narrow["dx"].astype(F32)
-    verify._judge_outputs(found, "bptt", [(one, truth(one))] * 2, [both, narrow])
-    assert [(wrong.block, wrong.step) for wrong in found.mismatches] == [("h", 1), ("dx", None)]
-
-
-def test_where_rounding_knows_no_bound_nothing_is_verified(job: Job) -> None:
-    one = case()
-    found, known = Verdict(SEED), truth(one)
-    endless = Truth(known.blocks, known.scales, math.inf)
-    outputs = right([one])[0]
-    outputs["h"][1] += 0.001
-    verify._judge_outputs(found, "bptt", [(one, known), (one, endless)], [*right([one]), outputs])
-    assert found.mismatches == [Mismatch("bptt", one, "h", 1)]
-    assert not found.ok
-
-
-def test_of_every_block_the_worst_run_is_kept_for_each_subject_and_precision(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verify, "draw_case", lambda seed, number, dtype: case(0, dtype=dtype))
-    errors = iter([1, 3, 2, 3, 1, 2])
-
-    def subject(cases: Sequence[Case]) -> Sequence[Outputs]:
-        outputs = right(cases)
-        for out in outputs:
-            out["h"] = out["h"] + out["h"].dtype.type(next(errors) * 1e-3)
-        return outputs
-
-    judging(monkeypatch, bptt=subject)
-    cases = [case(k) for k in range(4)] + [case(k, dtype=F32) for k in range(2)]
-    found = Verdict(SEED)
-    known = [(one, truth(one)) for one in cases]
-    verify._judge_all(found, known[:4])
-    verify._judge_all(found, known[4:])
-    verify._judge_all(found, [])
-    kept = {key: one.number for key, (_, one) in found.worst.items() if key[2] == "h"}
-    assert kept == {("bptt", "float64", "h"): 1, ("bptt", "float32", "h"): 1}
-    finding, _ = found.worst["bptt", "float64", "dx"]
-    assert (type(finding), finding.block, finding.ok) == (Finding, "dx", True)
-    assert len(found.worst) == 4
-
-
-def test_peers_are_judged_where_they_are_installed_on_the_runs_that_they_take(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def choosy(cases: Sequence[Case]) -> Sequence[Outputs | None]:
-        return [out if one.number % 2 else None for one, out in zip(cases, wrong(cases), strict=True)]
-
-    known = [(case(k), truth(case(k))) for k in range(3)]
-    judging(monkeypatch, bptt=right, flax=choosy, onnxruntime=right)
-    for missing, judged in (
-        ([], {"bptt": 3, "flax": 1, "onnxruntime": 3}),
-        (["flax"], {"bptt": 3, "onnxruntime": 3}),
-        (["onnxruntime"], {"bptt": 3, "flax": 1}),
-    ):
-        packages = {name: SimpleNamespace(missing=name if name in missing else "") for name in verify.PEERS}
-        monkeypatch.setattr(verify, "PACKAGES", packages)
-        assert verify.installed() == [name for name in ("flax", "onnxruntime") if name not in missing]
-        found = Verdict(SEED)
-        verify._judge_all(found, known)
-        assert found.judged == judged
-        assert [(one.subject, one.case.number) for one in found.mismatches] == [("flax", 1)] * ("flax" in judged)
-
-
-def test_both_twins_and_two_peers_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = [case(0), case(1)]
-    for name, blocks in {"bptt": ours.bptt_blocks, "fused": ours.fused_blocks}.items():
-        for found, one in zip(SUBJECTS[name](cases), cases, strict=True):
-            assert found
-            assert found.keys() == blocks(one).keys()
-            assert all(np.array_equal(found[block], array) for block, array in blocks(one).items())
-    assert [*SUBJECTS] == ["bptt", "fused", *verify.PEERS]
+def test_the_subjects_are_both_twins_and_two_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(SUBJECTS) == ["bptt", "fused", *PEERS]
     assert SUBJECTS["flax"] is theirs.flax_blocks
-    monkeypatch.setattr(theirs, "onnxruntime_blocks", lambda one: {"h": one.inputs["x"]})
-    assert [out and out["h"] is one.inputs["x"] for out, one in zip(SUBJECTS["onnxruntime"](cases), cases, strict=True)]
+    for name, module in {"bptt": ours, "fused": ours, "onnxruntime": theirs}.items():
+        monkeypatch.setattr(module, f"{name}_blocks", lambda case, name=name: (name, case))
+        assert SUBJECTS[name]([RUN, SINGLE]) == [(name, RUN), (name, SINGLE)]  # type: ignore[comparison-overlap]
 
 
-# The misprints.
+@pytest.mark.parametrize("there", [["flax", "onnxruntime"], ["flax"], ["onnxruntime"], []])
+def test_the_peers_that_can_be_judged_are_those_of_which_nothing_is_missing(
+    there: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = {name: SimpleNamespace(missing=[] if name in there else [name]) for name in ("flax", "onnxruntime")}
+    monkeypatch.setattr(verify, "PACKAGES", packages)
+    assert installed() == there
 
 
-def test_runs_that_refute_a_misprint_are_counted(job: Job) -> None:
-    found, empty = Verdict(SEED), case(0, (0, 1, 2, 4))
-    verify._judge_all(found, [(empty, truth(empty))])
-    assert (found.runs, found.refuted) == (1, Counter())
-    verify._judge_all(found, [(case(k), truth(case(k))) for k in range(2)])
-    assert (found.runs, found.refuted) == (3, Counter({misprint.edge: 2 for misprint in MISPRINTS}))
+def test_a_small_and_a_long_run_are_certified_by_each_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw_inputs(rng: np.random.Generator, *what: object) -> tuple[object, ...]:
+        return (*what, rng.random())
 
+    def certify(run: object, digits: int, by: str, seed: int, twin: ModuleType) -> tuple[object, ...]:
+        return run, digits, by, seed, twin.__name__
 
-def refuted(misprint: Misprint, one: Case, of: Truth) -> bool:
-    tape, upstream = ours.forward(bptt, one)
-    return is_refuted(misprint, one, of, tape, upstream)
-
-
-@pytest.mark.parametrize("misprint", MISPRINTS, ids=lambda misprint: f"δ{misprint.edge}")
-def test_a_misprint_is_refuted_where_its_edge_is_off_or_does_not_fit(misprint: Misprint) -> None:
-    one = case(0, (3, 2, 4, 4))
-    assert refuted(misprint, one, truth(one))
-    assert refuted(misprint, case(0, (0, 2, 4, 4)), truth(case(0, (0, 2, 4, 4)))) is False
-    tape, upstream = ours.forward(bptt, one)
-    steps: list[Array] = [δ[misprint.edge] for _, δ in misprint.steps(tape, **upstream)]
-    of = truth(one)
-    as_printed: dict[str, Array] = {**of.blocks, f"δ{misprint.edge}": np.stack(steps[::-1])}
-    assert not refuted(misprint, one, Truth(as_printed, of.scales, 0))
-    other = case(0, (3, 2, 5, 4))
-    assert refuted(misprint, other, truth(other))
-
-
-def test_a_misprint_may_explode_without_a_warning() -> None:
-    one = case(0, (9, 1, 2, 3), F32)
-    inputs = one.inputs | {name: one.inputs[name] * np.float32(1e30) for name in ("dh", "dh_T", "dC_T")}
-    exploding = Case(0, "large", inputs)
-    assert refuted(MISPRINTS[0], exploding, truth(exploding))
-
-
-# The certificates.
-
-
-def test_a_short_and_a_long_run_are_certified_for_each_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("flint")
-    asked: list[tuple[Any, ...]] = []
-
-    def certify(run: dict[str, Array], *how: Any, twin: Any) -> Any:
-        asked.append((run, *how, twin))
-        return len(asked)
-
-    monkeypatch.setattr(certified, "certify", certify)
-    found: Any = verify.certificates(SEED)
-    assert found == [1, 2, 3, 4]
-    rng = np.random.default_rng(SEED)
-    runs = [draw_inputs(rng, sizes, "ordinary", F64) for sizes in ((3, 2, 1, 4), (50, 2, 3, 4))]
-    wanted = [
-        (run, 50, by, SEED, twin) for twin in (bptt, fused) for run, by in zip(runs, ("entry", "all"), strict=True)
+    monkeypatch.setattr(verify, "find_spec", lambda module: object() if module == "flint" else None)
+    monkeypatch.setitem(sys.modules, "reference.certified", SimpleNamespace(certify=certify))  # that needs python-flint
+    monkeypatch.setattr(verify, "draw_inputs", draw_inputs)
+    first, second = np.random.default_rng(7).random(2)
+    small, long = ((3, 2, 1, 4), "ordinary", FLOAT64, first), ((50, 2, 3, 4), "ordinary", FLOAT64, second)
+    assert certificates(7) == [
+        (run, 50, by, 7, f"manual.{twin}")
+        for twin in ("bptt", "fused")
+        for run, by in ((small, "entry"), (long, "all"))
     ]
-    for (run, *how), (want, *wanted_how) in zip(asked, wanted, strict=True):
-        assert how == wanted_how
-        assert all(np.array_equal(run[name], array) for name, array in want.items())
 
 
 def test_without_python_flint_nothing_is_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(verify, "find_spec", asked.append)
-    assert verify.certificates(SEED) is None
-    assert asked == ["flint"]
+    monkeypatch.setattr(verify, "find_spec", lambda module: None if module == "flint" else object())
+    assert certificates(7) is None
 
 
-# Many runs, which take the longest to judge here.
+def test_without_python_flint_there_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reference.certified", None)  # that needs it, and cannot be imported now
+    spec = find_spec(verify.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    anew = module_from_spec(spec)
+    spec.loader.exec_module(anew)
+    assert anew.Verdict(0).ok
 
 
-def test_runs_are_judged_in_chunks(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "draw_case", lambda seed, number, dtype: case(number, (1, 1, 1, 1), dtype))
-    for many in (129, 130, 131):
-        told: list[int] = []
-        monkeypatch.setattr(verify, "MANY", many)
-        assert verify.verify(SEED, range(130), [F64], told.append).runs == 130
-        assert told == [128, 2]
-    assert job.chunks == [(128, True), (2, True)] * 2 + [(128, False), (2, False)]
+@pytest.fixture
+def chunks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """How many runs had their truths computed at a time, and whether they were said to be many; nothing is judged."""
+    found: list[tuple[int, bool]] = []
+
+    def truths_ahead(chunks: Iterable[Sequence[Any]], many: bool) -> Iterator[list[tuple[Any, str]]]:
+        for chunk in chunks:
+            found.append((len(chunk), many))
+            yield [(case, f"truth {case.number}") for case in chunk]
+
+    def draw_case(seed: int, number: int, dtype: DType) -> SimpleNamespace:
+        return SimpleNamespace(seed=seed, number=number, dtype=dtype)
+
+    monkeypatch.setattr(verify, "truths_ahead", truths_ahead)
+    monkeypatch.setattr(verify, "draw_case", draw_case)
+    monkeypatch.setattr(verify, "certificates", lambda seed: [f"a certificate for {seed}"])
+    monkeypatch.setattr(verify, "_judge_all", lambda verdict, known: None)
+    return found
+
+
+def test_runs_are_judged_in_chunks_of_128(chunks: list[tuple[int, bool]]) -> None:
+    done: list[int] = []
+    verify.verify(0, range(300), [FLOAT64], done.append)
+    assert chunks == [(128, False), (128, False), (44, False)]
+    assert done == [128, 128, 44]
+
+
+def test_runs_are_many_by_their_number_in_all(chunks: list[tuple[int, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "MANY", 2)
+    for count in (1, 2, 3):
+        verify.verify(0, range(count), [FLOAT64])
+    assert chunks == [(1, False), (2, True), (3, True)]
+
+
+@pytest.mark.usefixtures("chunks")
+def test_the_runs_take_the_dtypes_in_turn_and_those_of_each_are_judged_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged: list[list[tuple[object, ...]]] = []
+
+    def judge_all(verdict: Verdict, known: list[tuple[Any, str]]) -> None:
+        judged.append([(case.seed, case.number, case.dtype, truth) for case, truth in known])
+
+    monkeypatch.setattr(verify, "_judge_all", judge_all)
+    monkeypatch.setattr(verify, "CHUNK", 3)
+    verify.verify(7, [0, 1, 2, 5, 4], [FLOAT64, FLOAT32])
+    assert judged == [
+        [(7, 0, FLOAT64, "truth 0"), (7, 2, FLOAT64, "truth 2")],
+        [(7, 1, FLOAT32, "truth 1")],
+        [(7, 4, FLOAT64, "truth 4")],
+        [(7, 5, FLOAT32, "truth 5")],
+    ]
+
+
+@pytest.mark.usefixtures("chunks")
+def test_a_verdict_has_its_seed_its_certificates_and_the_time_that_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(verify, "time", clock)
+    monkeypatch.setattr(verify, "_judge_all", lambda verdict, known: clock.after(2))
+    verdict = verify.verify(7, range(4), [FLOAT64, FLOAT32])
+    assert (verdict.seed, verdict.seconds) == (7, 4)
+    assert verdict.certificates == ["a certificate for 7"]  # type: ignore[comparison-overlap]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which subjects were called: all but one of the peers are there, and that one takes no float32."""
+    found: list[str] = []
+
+    def subject(name: str) -> Any:
+        def blocks(cases: Sequence[Case]) -> list[dict[str, Array] | None]:
+            found.append(name)
+            right = {"h": truth().blocks["h"]}
+            return [None if name == "flax" and case.dtype == FLOAT32 else right for case in cases]
+
+        return blocks
+
+    monkeypatch.setattr(verify, "SUBJECTS", {name: subject(name) for name in SUBJECTS})
+    monkeypatch.setattr(verify, "installed", lambda: ["flax"])
+    return found
+
+
+def test_everybody_is_judged_who_is_there_on_the_runs_that_he_takes(called: list[str]) -> None:
+    verdict = Verdict(0)
+    verify._judge_all(verdict, [(RUN, truth()), (SINGLE, truth())])
+    verify._judge_all(verdict, [(RUN, truth())])
+    assert called == ["bptt", "fused", "flax"] * 2
+    assert (verdict.judged, verdict.runs) == ({"bptt": 3, "fused": 3, "flax": 2}, 3)
+    assert {(subject, block) for subject, _, block in verdict.worst} == {(name, "h") for name in called}
+
+
+def test_without_runs_nobody_is_called(called: list[str]) -> None:
+    verdict = Verdict(0)
+    verify._judge_all(verdict, [])
+    assert (called, verdict) == ([], Verdict(0))
+
+
+@pytest.mark.usefixtures("called")
+def test_a_misprint_is_counted_on_every_run_that_refutes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = truth()
+
+    def refuted(misprint: Misprint, case: Case, truth: Truth, tape: Tape, upstream: dict[str, Array]) -> bool:
+        assert truth is true
+        np.testing.assert_array_equal(tape.h, bptt.forward(tape.params, *(case.inputs[n] for n in ("x", "h0", "C0"))).h)
+        assert upstream == {name: case.inputs[name] for name in ("dh", "dh_T", "dC_T")}
+        return misprint.edge == 22 or case is SINGLE
+
+    monkeypatch.setattr(verify, "is_refuted", refuted)
+    verdict = Verdict(0)
+    verify._judge_all(verdict, [(RUN, true), (SINGLE, true)])
+    assert verdict.refuted == {22: 2, 8: 1, 23: 1}
+
+
+def off(units: float) -> dict[str, Array]:
+    """The right h and dC0, but for one entry of h at step 1."""
+    h = truth().blocks["h"].copy()
+    h[1, 0, 0] = units * UNIT
+    return {"h": h, "dC0": truth().blocks["dC0"]}
+
+
+@pytest.mark.parametrize(("units", "worst"), [((10, 30), 1), ((30, 10), 0), ((30, 30), 0)])
+def test_of_each_block_the_worst_finding_is_kept_with_its_run(units: tuple[float, float], worst: int) -> None:
+    verdict, runs = Verdict(0), [RUN, replace(RUN, number=1)]
+    verify._judge_outputs(verdict, "fused", [(run, truth()) for run in runs], [off(size) for size in units])
+    assert list(verdict.worst) == [("fused", "float64", "h"), ("fused", "float64", "dC0")]
+    finding, run = verdict.worst["fused", "float64", "h"]
+    assert (round(finding.units), finding.step, run) == (30, 1, runs[worst])
+    assert not verdict.mismatches
+
+
+def test_an_output_is_judged_in_the_precision_of_its_run() -> None:
+    verdict = Verdict(0)
+    outputs = [{"h": truth().blocks["h"].astype(np.float32)}]
+    verify._judge_outputs(verdict, "flax", [(SINGLE, truth())], outputs)
+    assert (list(verdict.worst), verdict.mismatches) == ([("flax", "float32", "h")], [])
+    verify._judge_outputs(verdict, "flax", [(RUN, truth())], outputs)
+    assert verdict.mismatches == [Mismatch("flax", RUN, "h", None)]
+
+
+def test_the_place_of_a_mismatch_is_looked_for_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Truth] = []
+    right = verify.narrowest
+    monkeypatch.setattr(verify, "narrowest", lambda *args: looked.append(args[0]) or right(*args))
+    verdict, known = Verdict(0), [(RUN, truth()), (replace(RUN, number=1), truth())]
+    verify._judge_outputs(verdict, "bptt", known, [off(64), off(65)])
+    assert verdict.mismatches == [Mismatch("bptt", known[1][0], "h", 1)]
+    assert [id(truth) for truth in looked] == [id(known[1][1])]
+
+
+def test_the_narrowest_place_is_named_and_not_the_first_or_the_worst() -> None:
+    verdict, h = Verdict(0), off(65)["h"]
+    h[2] = 1
+    verify._judge_outputs(verdict, "bptt", [(RUN, truth())], [{"dC0": truth().blocks["dC0"] + 1, "h": h}])
+    assert verdict.mismatches == [Mismatch("bptt", RUN, "h", 1)]
+
+
+def test_where_rounding_knows_no_bound_nothing_is_verified() -> None:
+    verdict, known = Verdict(0), [(RUN, truth()), (replace(RUN, number=1), truth(loss=np.inf))]
+    verify._judge_outputs(verdict, "bptt", known, [off(10), off(10)])
+    assert verdict.mismatches == [Mismatch("bptt", known[1][0], "h", 1)]
+    assert not verdict.ok
+
+
+def refuted(edges: Iterable[Array]) -> bool:
+    """Whether a misprint is refuted whose δ8 at each step, the last first, are these."""
+
+    def steps(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> Iterator[tuple[int, dict[int, Array]]]:
+        yield from ((t, {8: δ}) for t, δ in enumerate(edges))
+
+    misprint: Any = SimpleNamespace(edge=8, steps=steps)
+    true = Truth(truth().blocks | {"δ8": δ8}, truth().scales, 0)
+    return is_refuted(misprint, RUN, true, *ours.forward(bptt, RUN))
+
+
+def test_a_misprint_is_refuted_where_its_edge_is_off() -> None:
+    assert refuted(δ8[::-1]) is False
+    assert refuted([δ8[2], δ8[1], δ8[0] + 1]) is True
+
+
+def test_a_misprint_is_refuted_where_its_shapes_do_not_fit() -> None:
+    def edges() -> Iterator[Array]:
+        yield δ8[2]
+        raise ValueError("matmul: a mismatch in its core dimension 0")
+
+    assert refuted(edges()) is True
+
+
+def test_no_misprint_is_refuted_without_steps() -> None:
+    assert refuted([]) is False
+
+
+@pytest.mark.parametrize("explode", [lambda: np.array([1e308]) * 10, lambda: np.array([np.inf]) * 0])
+def test_a_misprint_may_explode_on_its_way(explode: Callable[[], Array]) -> None:
+    def edges() -> Iterator[Array]:
+        for δ in δ8[::-1]:
+            explode()
+            yield δ
+
+    with np.errstate(all="raise"):
+        assert refuted(edges()) is False

@@ -1,0 +1,65 @@
+"""Autodiff's edges are slopes: each along its own, where a complex step is added to the equations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import reference
+from reference.lstm import full_precision, weights
+from reference.oracle.cases import REGIMES, Regime
+from reference.probes import pull_back
+from reference.run import GRADIENTS
+from tests.reference.slopes import ARRIVING, GATES, arguments, arriving_at, inputs_alone, same_slope, unit
+from tests.strategies import drawn, without_zeros
+
+T, B, D, H = SIZES = 4, 3, 2, 5
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_every_edge_is_the_slope_along_it(regime: Regime) -> None:
+    rng, run = np.random.default_rng(0), drawn(SIZES, regime, "float64", 0)
+    deltas = reference.deltas(**arguments(run))
+    assert [list(δ) for δ in deltas] == [list(range(1, 27))] * T
+    edges = {n: np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
+    same_slope(run.inputs, arriving_at(run.inputs), edges, rng)
+    for n, edge in edges.items():
+        same_slope(run.inputs, arriving_at(run.inputs), {n: edge}, rng)
+
+
+def test_a_loss_may_arrive_at_every_way_out_of_every_step() -> None:
+    rng, run = np.random.default_rng(0), without_zeros(SIZES).inputs
+    arriving = {name: rng.normal(size=(T, B, H)) for name in ARRIVING}
+    with full_precision():
+        found = pull_back(weights(run), run["x"], run["h0"], run["C0"], arriving)
+        values, edges, gradients = jax.tree.map(np.asarray, found)
+    wanted = unit(run, {})
+    assert set(values) == set(wanted)
+    assert set(gradients) == set(GRADIENTS)
+    assert set(edges) == set(range(1, 27))
+    for name, value in values.items():
+        np.testing.assert_allclose(value, wanted[name], rtol=0, atol=1e-14, strict=True)
+    for name, gradient in gradients.items():
+        same_slope(run, arriving, {name.removeprefix("d"): gradient}, rng)
+    for n, edge in edges.items():
+        same_slope(run, arriving, {n: edge}, rng)
+
+
+def test_the_edges_and_the_gradients_say_the_same() -> None:
+    run = without_zeros(SIZES)
+    deltas, gradients = reference.deltas(**arguments(run)), reference.backward(**arguments(run))
+    edge = {n: np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
+    h_prev = np.stack([run.inputs["h0"], *reference.forward(**inputs_alone(run))[0][:-1]])
+    same = {"dx": edge[26], "dh0": edge[25][0], "dC0": edge[11][0]}
+    for gate, (*_, n, _) in GATES.items():
+        same |= {f"dW_{gate}": np.einsum("tbj,tbk->jk", h_prev, edge[n]), f"db_{gate}": edge[n].sum((0, 1))}
+        same |= {f"dU_{gate}": np.einsum("tbj,tbk->jk", run.inputs["x"], edge[n])}
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(same[name], gradient, rtol=0, atol=1e-13, strict=True)
+    arriving: dict[int, Any] = {1: run.inputs["dh"]}
+    arriving |= {2: [*edge[25][1:], run.inputs["dh_T"]], 4: [*edge[11][1:], run.inputs["dC_T"]]}
+    for n, block in arriving.items():
+        np.testing.assert_allclose(edge[n], block, rtol=0, atol=1e-14)
