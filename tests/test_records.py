@@ -10,6 +10,7 @@ import pytest
 
 import manual
 from manual.derivation import Step
+from reference.oracle.behaviour import Observation, Problem
 from reference.oracle.errata import MISPRINTS
 from reference.oracle.findings import Finding
 from reference.oracle.judging import Recorded
@@ -32,10 +33,12 @@ RECORDS: dict[str, Any] = {
     "units": Finding("h", 3, 64, 1),
     "number": WHICH,
     "refused": Trial(WHICH),
+    "text": Problem("prints", "wrote 'a'"),
+    "outputs": Observation(),
+    "file": Recorded(None, RUN, {}, 0),
     "edge": MISPRINTS[0],
     "loss": Truth({}, {}, 0),
     "step": Mismatch("bptt", RUN, "h", 1),
-    "file": Recorded(None, RUN, {}, 0),
 }
 
 

@@ -96,7 +96,7 @@ class Observer:
         if reused := [name for name, array, copy in self.returned if not same_bits(array, copy)]:
             problems.append(Problem("reuses_outputs", f"changes the {reused[0]} that it returned from the call before"))
         arrays, wrong = arrays_of(result, outputs_in(self.layout))
-        aliased = [(k, n) for k, array in arrays.items() for n in given if shared(array, given[n])]
+        aliased = [(k, n) for k, array in arrays.items() for n in given if np.shares_memory(array, given[n])]
         problems += [Problem("views_inputs", f"{k} shares its memory with the input {n}") for k, n in aliased[:1]]
         self.returned = [(name, array, array.copy()) for name, array in arrays.items()]
         try:
@@ -131,7 +131,7 @@ def arrays_of(result: object, names: Sequence[str]) -> tuple[dict[str, Array], l
     arrays: dict[str, Array] = {}
     problems = []
     for name, value in result.items():
-        if not isinstance(name, str) or name not in names:
+        if name not in names:
             problems.append(Problem("unknown_name", f"{str(name)[:40]!r} is no output; expected {', '.join(names)}"))
             continue
         try:
@@ -165,7 +165,7 @@ def fitting(arrays: Run, inputs: Run) -> tuple[dict[str, Array], list[Problem]]:
             )
         if array.dtype in (np.float32, np.float64):
             outputs[name] = np.array(array)
-            if array.size and not np.isfinite(array).all():
+            if not np.isfinite(array).all():
                 at = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
                 count = np.count_nonzero(~np.isfinite(array))
                 found = f"{count} of {array.size} values, the first {array[at]} at {list(at)}"
@@ -201,11 +201,6 @@ class Randomness:
 def same_bits(one: Array, other: Array) -> bool:
     """Whether two arrays are equal to the last bit."""
     return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
-
-
-def shared(one: Array, other: Array) -> bool:
-    """Whether two arrays share memory."""
-    return np.may_share_memory(one, other) and np.shares_memory(one, other)
 
 
 def last_line(error: BaseException) -> str:

@@ -5,7 +5,6 @@ A case is drawn from a seed and a number alone, so that the two repeat it.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -85,14 +84,15 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
             run[name] *= gain
     if regime == "remembering":
         run["b_f"] += 6
-    absent = [["b_f", "b_i", "b_g", "b_o"], ["h0"], ["C0"], ["dh"], ["dh_T"], ["dC_T"]]
+    groups = [["b_f", "b_i", "b_g", "b_o"], ["h0"], ["C0"], ["dh"], ["dh_T"], ["dC_T"]]
     if regime == "plain":
-        drop = np.array([group != ["dh"] for group in absent])
+        absent = [group for group in groups if group != ["dh"]]
     else:
-        drop = rng.random(len(absent)) < 0.125
+        drop = rng.random(len(groups)) < 0.125
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
             drop[3:] = False
-    for group in itertools.compress(absent, drop):
+        absent = [group for group, dropped in zip(groups, drop, strict=True) if dropped]
+    for group in absent:
         for name in group:
             run[name] *= 0
     if regime in SIZES_OF_GRADIENTS:

@@ -55,9 +55,10 @@ def check(
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}; expected {' or '.join(DTYPES)}")
-    for name, number, least in (("max_examples", max_examples, 1), ("seed", seed, 0), ("run", run or 0, 0)):
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} is {number!r}; expected a whole number from {least} on")
+    require_whole("max_examples", max_examples, 1)
+    require_whole("seed", seed, 0)
+    if run is not None:
+        require_whole("run", run, 0)
     if regime is not None and regime not in REGIMES:
         raise ValueError(f"regime is {regime!r}; expected one of {', '.join(REGIMES)}")
     if run is None and (sizes is not None or regime is not None):
@@ -76,6 +77,12 @@ def check(
         cases += [draw_case(seed, max_examples + k, kind, empty) for k, empty in enumerate(EMPTY)]
     with candidate(adapter, timeout=timeout, isolate=isolate, layout=layout) as subject:
         return Examination(subject, seed, kind, progress).report(cases, shrink=run is None)
+
+
+def require_whole(name: str, number: int, least: int) -> None:
+    """Refuse what is no whole number, or less than this."""
+    if not isinstance(number, int) or number < least:
+        raise ValueError(f"{name} is {number!r}; expected a whole number from {least} on")
 
 
 def require_sizes(sizes: Sizes) -> None:

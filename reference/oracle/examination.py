@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ HANGS, DEATHS = 3, 12  # after so many it is not called again
 FRESH = 15  # cases judged on one that keeps state, each after a fresh start
 SEARCH = 80, 10.0  # attempts and seconds for the smallest failing run of the first kind
 QUICK = 30, 3.0  # and of others
-Rank = tuple[bool, bool, bool, tuple[float, ...]]  # how little a run shows
+Rank = tuple[bool, bool, tuple[Any, ...]]  # how little a run shows
 STARTS_AFRESH = " as pkg.module:adapter to have it started afresh for every run"
 
 
@@ -72,7 +73,7 @@ class Examination:
         chunks = (cases[k : k + CHUNK] for k in range(0, len(cases), CHUNK))
         for known in truths_ahead(chunks, many=len(cases) >= MANY):
             self.judge(known)
-        self.relate(sorted((case for case in whole if min(case.sizes[:2]) > 1), key=lambda case: Which.of(case).size))
+        self.relate(sorted((case for case in whole if 1 not in case.sizes[:2]), key=lambda case: Which.of(case).size))
         self.compare_names()
         if skipped := len(cases) - len(self.trials):
             self.notes.append(f"It hung or died so often that {skipped} runs were not judged.")
@@ -113,10 +114,9 @@ class Examination:
         """Judge every case by its truth."""
         observations = []
         for case, _ in known:
-            if self.given_up:
-                break
-            observations.append(self.call(case.inputs))
-            self.progress(1)
+            if not self.given_up:  # which it stays
+                observations.append(self.call(case.inputs))
+                self.progress(1)
         known = known[: len(observations)]
         for (case, truth), seen, trial in zip(known, observations, all_judged(known, observations), strict=True):
             self.trials.append(trial)
@@ -138,9 +138,8 @@ class Examination:
         """Keep the run that is best to look at: the smallest telling one that is wrong, else the worst of all."""
         if not seen.outputs or 0 in case.sizes:
             return
-        worst = max((finding.ratio for finding in trial.findings), default=0.0)
-        few, size = dull(trial.which) if trial.kinds else (False, (-worst,))
-        rank = MISMATCH not in trial.kinds, not trial.kinds, few, size
+        worst = max(finding.ratio for finding in trial.findings)
+        rank = MISMATCH not in trial.kinds, not trial.kinds, dull(trial.which) if trial.kinds else (-worst,)
         if self.pictured is None or rank < self.pictured[0]:
             self.pictured = rank, Kept(trial.which, case.inputs, seen.outputs, truth.alone(), self.repeat(case))
 
@@ -176,7 +175,7 @@ class Examination:
         if "raises" in self.shown:
             return
         for dim, name in zip(range(3), "TBD", strict=True):
-            refusals = [trial.refused for trial in self.trials if trial.refused and trial.which.sizes[dim] == 0]
+            refusals = [trial.refused for trial in self.trials if trial.refused and not trial.which.sizes[dim]]
             if refusals:
                 self.notes.append(f"It takes no run with {name}=0, which is no failure: {refusals[0]}.")
 
@@ -190,8 +189,10 @@ class Examination:
                 found.append(Failure(kind, problem.text, 0, Which.of(case), self.repeat(case)))
                 continue
             case = self.shrunk(kind) if shrink else self.shown[kind][1]
-            trial = self.again(case, kind) if kind != "hangs" else Trial(Which.of(case))
-            if kind not in trial.kinds:  # it does not come back, or was not asked to: what was seen stands
+            trial = self.again(case, kind) if kind != "hangs" else None
+            if (
+                trial is None or kind not in trial.kinds
+            ):  # it does not come back, or was not asked to: what was seen stands
                 case = self.shown[kind][1]
                 trial = next(trial for trial in self.trials if trial.which == Which.of(case))
             self.shown[kind] = trial.which, case
@@ -209,7 +210,7 @@ class Examination:
             lambda c: kind in self.again(c, kind).kinds, case, self.seed, attempts=attempts, seconds=seconds
         )
 
-    def again(self, case: Case, kind: str = MISMATCH) -> Trial:
+    def again(self, case: Case, kind: str) -> Trial:
         """Judge one more case, by its truth if that is asked."""
         if self.given_up:
             return Trial(Which.of(case))
@@ -231,10 +232,11 @@ class Examination:
         if MISMATCH not in self.shown:
             return "", (), "", kept
         finite = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}
-        smallest_one = [evidence(case, truth, finite)] if finite else []
-        known = [*smallest_one, *(run for _, run in self.wrong.values()), *(run for _, run in self.right.values())]
+        now = evidence(case, truth, finite)
+        known = [now] if finite else []
+        known += [run for kept_of in (self.wrong, self.right) for _, run in kept_of.values()]
         explanations = tuple(tuple(bugs) for bugs in diagnose(known))
-        begins = beginning(truth, known[0].outputs, known[0].dtype) if smallest_one else ""
+        begins = beginning(truth, now.outputs, now.dtype)
         return begins, explanations, "" if explanations else locate(known), kept
 
     def case(self, which: Which) -> Case:
@@ -267,6 +269,5 @@ def dull(which: Which) -> tuple[bool, tuple[bool, int, int]]:
 
 def evidence(case: Case, truth: Truth, outputs: Run) -> Evidence:
     """A run for the diagnosis, all in the coarsest precision that it came in."""
-    coarse = any(array.dtype == np.float32 for array in outputs.values())
-    dtype: DType = np.dtype(np.float32) if coarse else np.dtype(np.float64)
+    dtype: DType = min((array.dtype for array in outputs.values()), default=np.dtype(np.float64))
     return Evidence(case.inputs, truth, {name: array.astype(dtype) for name, array in outputs.items()}, dtype)

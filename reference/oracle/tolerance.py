@@ -57,7 +57,7 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array 
     h_prev = np.maximum(np.abs(h_prev), SMALLEST) * rows
     for factor, values in {"W": h_prev, "U": inputs["x"], "b": np.ones_like(h_prev) * rows}.items():
         by_step = gate[..., 0] * np.max(np.linalg.norm(values, axis=-2), axis=-1, initial=0, keepdims=True)
-        over_time = np.sqrt(np.sum(by_step**2, axis=-2, keepdims=factor != "b"))
+        over_time = np.sqrt(np.sum(by_step**2, axis=-2, keepdims=factor in "WU"))
         scale |= {f"d{factor}_{k}": over_time for k in GATES}
     return scale
 

@@ -144,7 +144,8 @@ def _judge_outputs(
             key = subject, case.dtype.name, finding.block
             if key not in verdict.worst or finding.ratio > verdict.worst[key][0].ratio:
                 verdict.worst[key] = finding, case
-        if not all(finding.ok for finding in findings) and (place := narrowest(truth, out, case.dtype)):
+        if wrong := [(finding.block, finding.step) for finding in findings if not finding.ok]:
+            place = narrowest(truth, out, case.dtype) or wrong[0]  # where rounding knows no bound
             verdict.mismatches.append(Mismatch(subject, case, *place))
 
 

@@ -88,6 +88,21 @@ def test_the_numbers_are_those_of_the_shape_that_a_run_is_padded_to(monkeypatch:
 
 
 @pytest.mark.usefixtures("any_run")
+def test_as_many_runs_are_judged_together_as_their_numbers_allow_and_what_is_none_has_no_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = iter([2, 1, 3, 1, 4, 1, 1])
+    monkeypatch.setattr(judging, "numbers_of", lambda shape: next(sizes))
+    monkeypatch.setattr(judging, "MOST_TOGETHER", 4)
+    unreadable: list[Any] = [ValueError(), TypeError()]
+    names = [
+        [getattr(one, "file", one) for one in some]
+        for some in together([unreadable[0], "2", "1", "3", unreadable[1], "1", "4", "1", "1"])
+    ]
+    assert names == [[unreadable[0], "2", "1"], ["3", unreadable[1], "1"], ["4"], ["1", "1"]]
+
+
+@pytest.mark.usefixtures("any_run")
 def test_a_run_that_is_too_large_to_be_judged_with_another_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "MOST_TOGETHER", 0)
     assert [len(some) for some in together([*"abc"])] == [1, 1, 1]

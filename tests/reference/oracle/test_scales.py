@@ -14,9 +14,9 @@ from reference.run import INPUTS, Array
 Blocks = dict[str, Array]
 
 
-def drawn(T: int = 3, B: int = 2, D: int = 4, H: int = 5, size: float = 1) -> tuple[Blocks, Blocks]:
+def drawn(T: int = 3, B: int = 2, D: int = 4, H: int = 5, size: float = 1, seed: int = 3) -> tuple[Blocks, Blocks]:
     """Numbers that belong to no LSTM, for every scale is a matter of numbers alone; the states have this size."""
-    rng, size_of = np.random.default_rng(3), {"T": T, "B": B, "D": D, "H": H}
+    rng, size_of = np.random.default_rng(seed), {"T": T, "B": B, "D": D, "H": H}
     inputs, truth = (
         {name: rng.normal(size=[size_of[dim] for dim in dims]) for name, dims in named.items()}
         for named in (INPUTS, BLOCKS)
@@ -159,14 +159,20 @@ def test_a_unit_is_eps_times_the_scale_but_for_what_is_below_the_normal_range(dt
         assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
 
 
-def test_runs_of_one_shape_may_be_stacked() -> None:
-    runs = [drawn(size=size) for size in (1, 0.01, 30)]
+def test_a_scale_has_the_dimensions_of_its_block() -> None:
+    dimensions = {name: len(dims) for name, dims in BLOCKS.items()} | {"C_T": 2}
+    assert {name: scale.ndim for name, scale in tolerance.scales(*drawn()).items()} == dimensions
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 9])
+def test_runs_of_one_shape_may_be_stacked(T: int) -> None:
+    runs = [drawn(T=T, size=size, seed=seed) for seed, size in enumerate((1, 0.01, 30, 1))]
     together = [{name: np.stack([run[k][name] for run in runs]) for name in runs[0][k]} for k in (0, 1)]
     found = tolerance.scales(together[0], together[1])
     for lane, (inputs, truth) in enumerate(runs):
         for name, scale in tolerance.scales(inputs, truth).items():
+            assert found[name][lane].shape == scale.shape, name
             np.testing.assert_allclose(found[name][lane], scale, rtol=1e-14, err_msg=name)
-            assert found[name][lane].shape == scale.shape
 
 
 def test_rows_that_only_pad_a_run_do_not_count() -> None:

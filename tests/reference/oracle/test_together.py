@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from reference.oracle.findings import judge
 from reference.oracle.ours import fused_blocks
 from reference.oracle.together import all_judged, judge_together
 from reference.oracle.trial import judged
-from reference.oracle.truth import Truth, truths
+from reference.oracle.truth import Batch, Truth, truths
 from reference.run import OUTPUTS, Array, DType
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, known_runs
 
@@ -57,6 +57,14 @@ def test_another_dtype_than_was_asked_for_is_infinitely_wrong(known: list[Truth]
     assert [one.units == np.inf for (one,) in all_findings] == [dtype == FLOAT32, dtype == FLOAT64, False]
 
 
+def test_each_run_is_judged_in_the_dtype_that_was_asked_for_it(known: list[Truth], found: Found) -> None:
+    dtypes = [FLOAT32, FLOAT64, FLOAT32]
+    outputs = [{name: block.astype(to) for name, block in one.items()} for one, to in zip(found, dtypes, strict=True)]
+    all_findings = judge_together(known, outputs, dtypes)
+    assert all_findings == [judge(*one) for one in zip(known, outputs, dtypes, strict=True)]
+    assert all(finding.ok for findings in all_findings for finding in findings)
+
+
 @pytest.mark.parametrize("change", [lambda h: h[..., :-1], lambda h: np.pad(h, [(0, 0), (0, 0), (0, 1)])])
 def test_a_smaller_and_a_larger_array_are_infinitely_wrong(
     known: list[Truth], found: Found, change: Callable[[Array], Array]
@@ -77,6 +85,25 @@ def test_a_run_whose_truth_is_kept_alone_is_judged_beside_others(
     monkeypatch.setattr(together, "judge", lambda *args: by_itself.append(args[0]) or judge(*args))
     assert judge_together(some, found) == [judge(*one, FLOAT64) for one in zip(known, found, strict=True)]
     assert by_itself == [some[1]] * len(found[1])
+
+
+def test_runs_that_were_computed_together_are_compared_at_once(
+    known: list[Truth], found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, list[int], DType]] = []
+    right = Batch.units
+
+    def units(batch: Batch, name: str, lanes: Sequence[int], arrays: Sequence[Array], dtype: DType) -> Array:
+        asked.append((name, [*lanes], dtype))
+        return right(batch, name, lanes, arrays, dtype)
+
+    monkeypatch.setattr(Batch, "units", units)
+    lanes = [truth.lane for truth in known]
+    assert len({id(truth.batch) for truth in known}) == 1
+    outputs = [{"h": one["h"], "dx": one["dx"]} for one in found]
+    outputs[1]["dx"] = outputs[1]["dx"].astype(FLOAT32)
+    judge_together(known, outputs)
+    assert asked == [("h", lanes, FLOAT64), ("dx", lanes[::2], FLOAT64), ("dx", lanes[1:2], FLOAT32)]
 
 
 def test_what_is_found_is_in_plain_numbers(known: list[Truth], found: Found) -> None:

@@ -268,10 +268,18 @@ def test_the_place_of_a_mismatch_is_looked_for_where_there_is_one(monkeypatch: p
     assert [id(truth) for truth in looked] == [id(known[1][1])]
 
 
-def test_where_rounding_knows_no_bound_there_is_no_mismatch() -> None:
-    verdict = Verdict(0)
-    verify._judge_outputs(verdict, "bptt", [(RUN, truth(loss=np.inf))], [off(10**6)])
-    assert not verdict.mismatches
+def test_the_narrowest_place_is_named_and_not_the_first_or_the_worst() -> None:
+    verdict, h = Verdict(0), off(65)["h"]
+    h[2] = 1
+    verify._judge_outputs(verdict, "bptt", [(RUN, truth())], [{"dC0": truth().blocks["dC0"] + 1, "h": h}])
+    assert verdict.mismatches == [Mismatch("bptt", RUN, "h", 1)]
+
+
+def test_where_rounding_knows_no_bound_nothing_is_verified() -> None:
+    verdict, known = Verdict(0), [(RUN, truth()), (replace(RUN, number=1), truth(loss=np.inf))]
+    verify._judge_outputs(verdict, "bptt", known, [off(10), off(10)])
+    assert verdict.mismatches == [Mismatch("bptt", known[1][0], "h", 1)]
+    assert not verdict.ok
 
 
 def refuted(edges: Iterable[Array]) -> bool:
