@@ -144,8 +144,14 @@ def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_floa
     assert tolerance.tolerance(0, 0) == tolerance.tolerance(8, 32) == 64
     assert tolerance.tolerance(8.5, 32) == 68
     assert tolerance.tolerance(8, 33) == 66
-    assert tolerance.tolerance(100, 1000) == 2000
-    assert tolerance.tolerance(1000, 1000) == 8000
+    assert tolerance.tolerance(16, 1000) == 2000
+
+
+def test_where_rounding_is_amplified_more_is_allowed_the_more_it_is_up_to_64_times_the_loss() -> None:
+    assert tolerance.tolerance(32, 0) == 8 * 32
+    assert tolerance.tolerance(64, 0) == 16 * 64
+    assert tolerance.tolerance(256, 0) == 64 * 256
+    assert tolerance.tolerance(512, 0) == 64 * 512
 
 
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float64)])
