@@ -267,7 +267,8 @@ def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tup
     δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
     """
     (T, B, H), block = tape.h.shape, block_of(tape.x)
-    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11))  # their matrices hold zeros: 0 * inf is NaN
+    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
+    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11, tape.C_T))
     way: Jacobians | Steps = Jacobians.of(tape.params, ROWS) if few else Steps(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         n = min(block, T - s)

@@ -135,11 +135,20 @@ def test_tiles_are_alike_and_small_or_there_are_none(columns: int, others: int) 
         (1000, 10_001, 1000),
         (64, 62_500, 16),  # the narrowest
         (64, 62_501, 64),
+        (60, 66_000, 60),  # 15 would be small enough
         (1009, 1000, 1009),  # a prime
     ],
 )
 def test_a_tile_is_as_wide_as_a_million_multiplications_allow(columns: int, others: int, tile: int) -> None:
     assert fused.tile_of(columns, others) == tile
+
+
+def test_a_step_of_a_float32_run_is_computed_in_float32() -> None:
+    """Each sum and each product is rounded: the very bits tell."""
+    tape = forward(fused, drawn((9, 3, 4, 5), "ordinary", "float32", 0))
+    np.testing.assert_array_equal(tape.C, tape.f * tape.Cs[:-1] + tape.i * tape.g, strict=True)
+    np.testing.assert_array_equal(tape.tanh_C, np.tanh(tape.C), strict=True)
+    np.testing.assert_array_equal(tape.h, tape.o * tape.tanh_C, strict=True)
 
 
 def sums_of(B: int, D: int, H: int) -> fused.Sums:

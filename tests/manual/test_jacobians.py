@@ -67,6 +67,13 @@ def test_those_are_made_together_that_the_cache_has_room_for(H: int, block: int,
     assert made.matrices.shape == (together, 2 * H + 1, 2 * H)
 
 
+@pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
+def test_all_room_is_of_the_runs_dtype_and_for_a_block(dtype: str) -> None:
+    made = Jacobians(3, np.dtype(dtype), 7)
+    assert {array.dtype for array in room_of(made)} == {np.dtype(dtype)}
+    assert [made.states.shape, made.Δ.shape, made.per_gate.shape] == [(8, 7), (7, 1, 12), (2, 4, 3, 7)]
+
+
 @pytest.mark.parametrize("T", [1, 2, 5])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["dh", "dh_T", "dC_T"])
@@ -83,6 +90,16 @@ def test_what_is_not_finite_at_one_unit_leaves_the_cells_of_the_others_alone(val
     run = drawn((1, *SIZES[1:]), "ordinary", "float64", 0)
     run.inputs["dh"][0, 0, 3] = value
     assert np.isfinite(backward(fused, run)["dC0"][0]).tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_so_does_what_is_not_finite_of_the_cell_state(value: float, T: int) -> None:
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs["C0"][0, 2] = value
+    wanted = backward(bptt, run)
+    for block, got in backward(fused, run).items():
+        np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
 
 
 def room_of(kept: Jacobians) -> list[Array]:
