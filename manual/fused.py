@@ -36,6 +36,7 @@ from manual.unit import Array, CheckpointedTape, Gradients, Params, States, Tape
 ROWS = 256  # of a product that serves a block: enough for it to run at full speed
 SMALL = 10**6  # multiplications in a product: with AVX-512, OpenBLAS packs neither factor of those that have no more
 LARGE = 10**7  # from here on BLAS's threads pay more than tiles, and many rows at a time more than one call
+NARROW = 16  # columns of a tile at least: fewer leave the processor's registers half empty
 
 Product = Callable[[Array, Array, Array], object]
 dot: Product = np.ndarray.dot
@@ -225,7 +226,7 @@ def tile_of(columns: int, others: int) -> int:
     """How many columns make a tile, if each takes so many multiplications; all of them where tiles do not help."""
     if not SMALL < columns * others <= LARGE:
         return columns
-    return max((n for n in range(16, columns) if columns % n == 0 and n * others <= SMALL), default=columns)
+    return max((n for n in range(NARROW, columns) if columns % n == 0 and n * others <= SMALL), default=columns)
 
 
 def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
@@ -266,7 +267,8 @@ def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tup
     δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
     """
     (T, B, H), block = tape.h.shape, block_of(tape.x)
-    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11))  # their matrices hold zeros: 0 * inf is NaN
+    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
+    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11, tape.C_T))
     way: Jacobians | Steps = Jacobians.of(tape.params, ROWS) if few else Steps(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         n = min(block, T - s)

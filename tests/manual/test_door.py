@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,36 @@ def test_a_tape_keeps_the_parameters_and_the_input_of_the_call() -> None:
     assert made.params is p
     assert made.x is x
     assert made.hs.dtype == np.float32
+
+
+def test_a_tape_that_is_the_calls_own_is_handed_on_as_it_is() -> None:
+    p, x, made = params(), x_of(), list[Tape]()
+
+    def kernel(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
+        made.append(forward(params, x))
+        return made[0]
+
+    assert door.forward(kernel, p, x, None, None) is made[0]
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "in one piece": lambda a: a,
+    "turned": lambda a: a.T,
+    "strided": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "one number throughout": lambda a: np.broadcast_to(a[..., -1:], (4, 3, 5)),
+    "empty": lambda a: a[:, :0],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("numbers", [[1, 2], [BIG, BIG], [1, np.inf], [-np.inf, np.inf], [np.nan, 2]])
+def test_arrays_are_finite_if_all_their_numbers_are(numbers: list[float], layout: str) -> None:
+    array = LAYOUTS[layout](np.array([numbers] * 3, "f4"))
+    are = bool(np.isfinite(array).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert door.finite(array) is are
+        assert door.finite((np.ones(2), [array])) is are
+        assert door.finite({1: array, 2: 7}) is are
 
 
 def test_what_leaves_the_range_warns_of_nothing_and_all_else_as_the_user_asked() -> None:

@@ -1,7 +1,8 @@
-"""The fast twin works block by block: wherever a block ends, the results are the same."""
+"""The fast twin takes its way by the sizes of a run: on every way the results are the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
@@ -9,25 +10,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import bptt, fused
+from manual import Params, bptt, fused
+from manual.fused import LARGE, NARROW, SMALL
 from reference.oracle import ours
-from reference.oracle.cases import Case
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.truth import VALUES
 from tests.strategies import DTYPES, drawn, runs
-from tests.twins import backward, forward, judge, named, params_of, upstream_of
+from tests.twins import backward, forward, judge, named, params_of, taking, upstream_of
 
-BLOCKS = st.integers(1, 40)  # rows of a block, far fewer than it has by itself, so that a run has many
+# Each way by thresholds that lead to it, far below those that are there by themselves; for a run of these sizes.
+WAYS: dict[str, Callable[[int, int, int, int], dict[str, int]]] = {
+    "as it comes": lambda T, B, D, H: {},
+    "a step a block": lambda T, B, D, H: {"ROWS": 1},
+    "blocks of 4 rows": lambda T, B, D, H: {"ROWS": 4},
+    "blocks of 13 rows": lambda T, B, D, H: {"ROWS": 13},
+    "two tiles there": lambda T, B, D, H: {"SMALL": B * (H + D + 1) * (H // 2), "NARROW": 1},
+    "two tiles back": lambda T, B, D, H: {"SMALL": B * 4 * H * (H // 2), "NARROW": 1},
+    "x apart": lambda T, B, D, H: {"LARGE": 0},
+    "x apart in blocks": lambda T, B, D, H: {"LARGE": 0, "ROWS": 4},
+    "x apart, three tiles": lambda T, B, D, H: {"LARGE": 4 * B * H * H, "SMALL": B * H * (H // 3), "NARROW": 1},
+    "one matrix at a time": lambda T, B, D, H: {"NUMBERS": 0},
+    "two matrices at a time": lambda T, B, D, H: {"NUMBERS": 8 * H * H, "ROWS": 5},
+    "without matrices": lambda T, B, D, H: {"MOST_UNITS": 0},
+}
+THRESHOLDS = st.fixed_dictionaries(
+    {
+        "ROWS": st.integers(1, 40),
+        "SMALL": st.sampled_from([10, 30, 100, 300, SMALL]),
+        "LARGE": st.sampled_from([0, 100, 1000, LARGE]),
+        "NARROW": st.integers(1, 3),
+        "NUMBERS": st.sampled_from([0, 100, 1000, 10**6]),
+        "MOST_UNITS": st.sampled_from([0, 100]),
+    }
+)
 
 
-@pytest.mark.parametrize("rows", [1, 4, 13, fused.ROWS])
-@pytest.mark.parametrize("sizes", [(7, 2, 3, 4), (5, 3, 4, 1), (1, 1, 1, 2), (0, 2, 3, 4), (3, 0, 2, 4), (3, 2, 0, 4)])
-def test_it_says_what_the_literal_twin_says(sizes: tuple[int, int, int, int], rows: int) -> None:
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (7, 2, 3, 4), (5, 3, 4, 1), (7, 1, 2, 5), (1, 1, 1, 2), (4, 2, 3, 12), (5, 1, 3, 12),
+        (0, 2, 3, 4), (0, 1, 3, 4), (3, 0, 2, 4), (3, 2, 0, 4),
+    ],
+)  # fmt: skip
+def test_it_says_what_the_literal_twin_says(sizes: Sizes, way: str) -> None:
     run = drawn(sizes, "ordinary", "float64", 0)
     start, upstream = [run.inputs[name] for name in ("x", "h0", "C0")], upstream_of(run)
     literal = forward(bptt, run)
     wanted = {name: getattr(literal, name) for name in (*VALUES, "h_T", "C_T")}
     wanted |= named(bptt.backward(literal, **upstream))
-    with mock.patch.object(fused, "ROWS", rows):
+    with taking(**WAYS[way](*sizes)):
         tape, states = forward(fused, run), fused.infer(params_of(run), *start)
         found = [{name: getattr(tape, name) for name in (*VALUES, "h_T", "C_T")}, vars(states)]
         for checkpoint in (None, True, 1, 3):
@@ -38,41 +70,41 @@ def test_it_says_what_the_literal_twin_says(sizes: tuple[int, int, int, int], ro
             np.testing.assert_allclose(got, wanted[name], rtol=1e-12, atol=1e-12, err_msg=name, strict=True)
 
 
-@given(run=runs(), rows=BLOCKS)
-def test_every_forward_value_is_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
-    with mock.patch.object(fused, "ROWS", rows):
+@given(run=runs(), thresholds=THRESHOLDS)
+def test_every_forward_value_is_right_on_any_way(run: Case, thresholds: dict[str, int]) -> None:
+    with taking(**thresholds):
         tape = forward(fused, run)
     judge(run, {name: getattr(tape, name) for name in VALUES})
 
 
-@given(run=runs(), rows=BLOCKS)
-def test_every_gradient_is_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
-    with mock.patch.object(fused, "ROWS", rows):
+@given(run=runs(), thresholds=THRESHOLDS)
+def test_every_gradient_is_right_on_any_way(run: Case, thresholds: dict[str, int]) -> None:
+    with taking(**thresholds):
         judge(run, backward(fused, run))
 
 
-@given(run=runs(), rows=BLOCKS)
-def test_the_gates_deltas_are_right_in_blocks_of_any_length(run: Case, rows: int) -> None:
-    with mock.patch.object(fused, "ROWS", rows):
+@given(run=runs(), thresholds=THRESHOLDS)
+def test_the_gates_deltas_are_right_on_any_way(run: Case, thresholds: dict[str, int]) -> None:
+    with taking(**thresholds):
         Δ, δ25, δ11 = ours.gate_deltas(forward(fused, run), *upstream_of(run).values())
     edges = dict(zip(("δ16", "δ15", "δ14", "δ13"), np.split(Δ, 4, axis=2), strict=True))
     judge(run, edges | {"dh0": δ25, "dC0": δ11})
 
 
-@given(run=runs(), rows=BLOCKS, checkpoint=st.sampled_from([True, 1, 2, 5, 1000]))
-def test_every_gradient_is_right_with_checkpoints(run: Case, rows: int, checkpoint: int) -> None:
+@given(run=runs(), thresholds=THRESHOLDS, checkpoint=st.sampled_from([True, 1, 2, 5, 1000]))
+def test_every_gradient_is_right_with_checkpoints(run: Case, thresholds: dict[str, int], checkpoint: int) -> None:
     start = (run.inputs[name] for name in ("x", "h0", "C0"))
-    with mock.patch.object(fused, "ROWS", rows):
+    with taking(**thresholds):
         tape = fused.forward(params_of(run), *start, checkpoint=checkpoint)
         judge(run, {"h": tape.h, "C_T": tape.C_T} | named(fused.backward(tape, **upstream_of(run))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(5, 5, 2, 3), (23, 2, 3, 4)])
-def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: tuple[int, int, int, int], dtype: str) -> None:
+def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: Sizes, dtype: str) -> None:
     """At twelve rows a block the first run has blocks of 2, 2 and 1 steps, the other of 6, 6, 6 and 5."""
     run = drawn(sizes, "ordinary", dtype, 0)
-    with mock.patch.object(fused, "ROWS", 12):
+    with taking(ROWS=12):
         assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"])
         judge(run, backward(fused, run))
 
@@ -83,3 +115,115 @@ def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: tuple[int, int, 
 )
 def test_a_block_has_256_rows_if_there_are_so_many(T: int, B: int, block: int) -> None:
     assert fused.block_of(np.empty((T, B, 1))) == block
+
+
+@given(columns=st.integers(1, 3000), others=st.integers(0, 10**5))
+def test_tiles_are_alike_and_small_or_there_are_none(columns: int, others: int) -> None:
+    tile = fused.tile_of(columns, others)
+    assert columns % tile == 0
+    assert tile == columns or (tile >= NARROW and tile * others <= SMALL < columns * others <= LARGE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "others", "tile"),
+    [
+        (1000, 1000, 1000),  # small enough as it is
+        (1000, 1001, 500),
+        (1000, 2000, 500),
+        (1000, 2001, 250),
+        (1000, 10_000, 100),  # the largest that tiles are for
+        (1000, 10_001, 1000),
+        (64, 62_500, 16),  # the narrowest
+        (64, 62_501, 64),
+        (60, 66_000, 60),  # 15 would be small enough
+        (1009, 1000, 1009),  # a prime
+    ],
+)
+def test_a_tile_is_as_wide_as_a_million_multiplications_allow(columns: int, others: int, tile: int) -> None:
+    assert fused.tile_of(columns, others) == tile
+
+
+def test_a_step_of_a_float32_run_is_computed_in_float32() -> None:
+    """Each sum and each product is rounded: the very bits tell."""
+    tape = forward(fused, drawn((9, 3, 4, 5), "ordinary", "float32", 0))
+    np.testing.assert_array_equal(tape.C, tape.f * tape.Cs[:-1] + tape.i * tape.g, strict=True)
+    np.testing.assert_array_equal(tape.tanh_C, np.tanh(tape.C), strict=True)
+    np.testing.assert_array_equal(tape.h, tape.o * tape.tanh_C, strict=True)
+
+
+def sums_of(B: int, D: int, H: int) -> fused.Sums:
+    return fused.Sums(params_of(drawn((1, B, D, H), "ordinary", "float64", 0)), block=7, B=B)
+
+
+def test_x_is_apart_once_all_that_a_step_multiplies_is_large() -> None:
+    """At 3 rows, 2 inputs and 5 units it is 3 times (5 + 2 + 1) times 20."""
+    for large, apart, width in ((480, False, 8), (479, True, 5)):
+        with taking(LARGE=large):
+            sums = sums_of(3, 2, 5)
+        assert sums.x_apart is apart
+        assert sums.h_x_1.shape == (8, 3, width)
+
+
+@pytest.mark.parametrize(("large", "width"), [(10**6, 12 + 3 + 1), (4 * 2 * 12 * 12, 12)])
+def test_there_the_tiles_are_those_of_a_gates_columns(large: int, width: int) -> None:
+    for tile in (6, 4, 3):
+        with taking(SMALL=2 * width * tile, LARGE=large, NARROW=1):
+            sums = sums_of(2, 3, 12)
+        assert sums.to.shape == (4, 12 // tile, 2, tile)
+        assert sums.W.shape == (4, 12 // tile, width, tile)
+        assert sums.W.flags.c_contiguous  # each tile in one piece, as what multiplies wants it
+
+
+def test_back_the_tiles_are_those_of_all_gates_rows() -> None:
+    params = params_of(drawn((1, 2, 3, 12), "ordinary", "float64", 0))
+    for tile in (6, 4, 3):
+        with taking(SMALL=2 * 48 * tile, NARROW=1):
+            steps = fused.Steps(params, block=7, B=2)
+        assert steps.W_T.shape == (12 // tile, 48, tile)
+        assert steps.W_T.flags.c_contiguous
+
+
+def calls(name: str, sizes: Sizes, **thresholds: int) -> tuple[int, int]:
+    """How often a run calls a function there and back."""
+    run = drawn(sizes, "ordinary", "float64", 0)
+    with taking(**thresholds), mock.patch.object(fused, name, wraps=getattr(fused, name)) as function:
+        tape = forward(fused, run)
+        there = function.call_count
+        fused.backward(tape, **upstream_of(run))
+    return there, function.call_count - there
+
+
+def test_one_sequence_inverts_its_gates_once_a_block() -> None:
+    assert calls("reciprocal", (8, 1, 2, 3), ROWS=4) == (2, 0)
+    assert calls("reciprocal", (8, 2, 2, 3), ROWS=8) == (8, 0)
+
+
+def test_what_is_in_one_piece_is_multiplied_by_the_method() -> None:
+    """Which NumPy calls faster; a block takes two more, for dx and for the gradients of the weights."""
+    assert calls("dot", (8, 1, 2, 3), ROWS=4, MOST_UNITS=0) == (8, 8 + 2 * 2)
+    assert calls("dot", (8, 2, 2, 3), ROWS=8) == (0, 8 + 2 * 2)
+    assert calls("dot", (8, 2, 2, 12), ROWS=8, SMALL=2 * 48 * 6, NARROW=1) == (0, 2 * 2)
+
+
+@pytest.mark.parametrize(("B", "H", "by_jacobians"), [(1, 40, True), (1, 41, False), (2, 40, False), (1, 1, True)])
+def test_one_sequence_of_forty_units_at_most_goes_back_by_its_jacobians(B: int, H: int, by_jacobians: bool) -> None:
+    assert calls("Steps", (3, B, 2, H)) == (0, 0 if by_jacobians else 1)
+
+
+def test_checkpoints_share_the_sums_of_their_unit() -> None:
+    run = drawn((7, 2, 3, 4), "ordinary", "float64", 0)
+    with mock.patch.object(fused, "Sums", wraps=fused.Sums) as sums:
+        fused.forward(params_of(run), run.inputs["x"], checkpoint=2)
+    assert sums.call_count == 1
+
+
+def test_the_weights_may_change_from_call_to_call() -> None:
+    """Nothing that is computed of them is kept."""
+    run = drawn((3, 1, 2, 3), "ordinary", "float64", 0)
+    params = params_of(run)
+    for _ in range(2):
+        gradients = fused.backward(fused.forward(params, run.inputs["x"]), run.inputs["dh"])
+        wanted = bptt.backward(bptt.forward(params, run.inputs["x"]), run.inputs["dh"])
+        for name, got in named(gradients).items():
+            np.testing.assert_allclose(got, named(wanted)[name], rtol=1e-12, atol=1e-12, err_msg=name)
+        params = Params(-params.W, params.U + 1, params.b)

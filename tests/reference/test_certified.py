@@ -21,6 +21,7 @@ from reference.oracle.ours import bptt_blocks
 from reference.oracle.truth import BLOCKS
 from reference.run import complete
 from reference.series import loss, precision
+from tests.twins import taking
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 EDGES = range(1, 27)
@@ -86,6 +87,24 @@ def test_the_fast_twin_is_certified_too(by):
     assert certificate.digits >= 50
 
 
+@pytest.mark.parametrize("thresholds", [{}, {"NUMBERS": 8 * 2 * 2}, {"MOST_UNITS": 0}])
+def test_its_way_back_through_one_sequence_is_certified_too(thresholds):
+    """By Jacobians, of all steps at once and of two at a time, and step by step."""
+    with taking(**thresholds):
+        certificate = certify(drawn((5, 1, 3, 2)), twin=fused)
+    assert certificate.ok, certificate.mismatch
+    assert certificate.digits >= 50
+
+
+@pytest.mark.parametrize("thresholds", [{"SMALL": 64}, {"SMALL": 64, "LARGE": 128}])
+def test_its_products_in_tiles_are_certified_too(thresholds):
+    """In tiles of two columns there and back, and there with x apart."""
+    with taking(NARROW=1, **thresholds):
+        certificate = certify(drawn((3, 2, 5, 4)), twin=fused)
+    assert certificate.ok, certificate.mismatch
+    assert certificate.digits >= 50
+
+
 def test_the_fast_twin_is_refuted_too(monkeypatch):
     right = fused.gradients
 
@@ -104,9 +123,10 @@ def test_more_digits_take_more_bits():
     assert many.digits >= 500
 
 
-@pytest.mark.parametrize("sizes", [(0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)])
+@pytest.mark.parametrize("sizes", [(0, 1, 3, 4), (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)])
 def test_empty_runs_are_certified(sizes):
     run = drawn(sizes)
+    assert certify(run, by="all", twin=fused).ok
     assert certify(run, by="all").ok
     assert rounded(run)["dx"].shape == run["x"].shape
 

@@ -1,0 +1,227 @@
+"""The way back by Jacobians: the results of the way step by step, and room that no two passes have at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manual import Tape, bptt, fused, jacobians
+from manual.jacobians import Jacobians
+from reference.oracle import ours
+from reference.oracle.cases import REGIMES, Case, Sizes
+from reference.run import Array
+from tests.strategies import DTYPES, drawn, runs
+from tests.twins import agree, backward, forward, named, params_of, same_bits, taking, upstream_of
+
+ONE = st.tuples(st.integers(0, 18), st.just(1), st.integers(0, 4), st.integers(1, 9))  # sizes of one sequence
+SIZES: Sizes = (7, 1, 2, 5)
+
+
+@pytest.fixture(autouse=True)
+def no_room() -> Iterator[None]:
+    """What earlier tests have left is none of these tests' business."""
+    with taking():
+        yield
+
+
+def deltas(run: Case) -> dict[str, Array]:
+    Δ, δ25, δ11 = ours.gate_deltas(forward(fused, run), *upstream_of(run).values())
+    return {"Δ": Δ, "δ25": δ25, "δ11": δ11}
+
+
+@given(run=runs(sizes=ONE), rows=st.integers(1, 20), numbers=st.integers(0, 2000))
+def test_they_lead_where_single_steps_lead(run: Case, rows: int, numbers: int) -> None:
+    with taking(ROWS=rows, NUMBERS=numbers):
+        by_jacobians = deltas(run)
+    with taking(MOST_UNITS=0):
+        agree(by_jacobians, deltas(run), max(np.max(np.abs(array), initial=1) for array in upstream_of(run).values()))
+
+
+@pytest.mark.parametrize(("numbers", "rows"), [(2**17, 256), (0, 1), (0, 7), (100, 4), (200, 7), (300, 7), (600, 7)])
+@pytest.mark.parametrize("T", [1, 2, 7, 8])
+def test_they_do_so_however_many_are_made_at_a_time(T: int, numbers: int, rows: int) -> None:
+    """A matrix takes a hundred numbers here, and makes of 7 steps as many chunks as it takes."""
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    with taking(ROWS=rows, NUMBERS=numbers):
+        found = [deltas(run), deltas(run)]  # in new room, and in what was left
+    with taking(MOST_UNITS=0):
+        wanted = deltas(run)
+    for each in found:
+        for name, got in each.items():
+            np.testing.assert_allclose(got, wanted[name], rtol=1e-12, atol=1e-12, err_msg=name, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("H", "block", "together"), [(40, 256, 20), (11, 256, 256), (12, 256, 227), (40, 7, 7), (200, 256, 1), (1, 1, 1)]
+)
+def test_those_are_made_together_that_the_cache_has_room_for(H: int, block: int, together: int) -> None:
+    """As many as have 2**17 numbers, the row and the column at their ends left out."""
+    made = Jacobians(H, np.dtype(np.float64), block)
+    assert made.together == together
+    assert made.matrices.shape == (together, 2 * H + 1, 2 * H)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
+def test_all_room_is_of_the_runs_dtype_and_for_a_block(dtype: str) -> None:
+    made = Jacobians(3, np.dtype(dtype), 7)
+    assert {array.dtype for array in room_of(made)} == {np.dtype(dtype)}
+    assert [made.states.shape, made.Δ.shape, made.per_gate.shape] == [(8, 7), (7, 1, 12), (2, 4, 3, 7)]
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["dh", "dh_T", "dC_T"])
+def test_what_is_not_finite_goes_where_the_literal_twin_takes_it(name: str, value: float, T: int) -> None:
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs[name][-1, ..., 2] = value
+    wanted = backward(bptt, run)
+    for block, got in backward(fused, run).items():
+        np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_at_one_unit_leaves_the_cells_of_the_others_alone(value: float) -> None:
+    run = drawn((1, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs["dh"][0, 0, 3] = value
+    assert np.isfinite(backward(fused, run)["dC0"][0]).tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_so_does_what_is_not_finite_of_the_cell_state(value: float, T: int) -> None:
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs["C0"][0, 2] = value
+    wanted = backward(bptt, run)
+    for block, got in backward(fused, run).items():
+        np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
+
+
+def room_of(kept: Jacobians) -> list[Array]:
+    return [*kept.room, *(array for array in vars(kept).values() if isinstance(array, np.ndarray))]
+
+
+def test_a_pass_leaves_its_room_to_the_next_of_as_many_units() -> None:
+    backward(fused, drawn(SIZES, "ordinary", "float64", 0))
+    (first,) = jacobians._spare.values()
+    backward(fused, drawn((9, 1, 4, 5), "ordinary", "float64", 1))
+    (second,) = jacobians._spare.values()
+    assert second is first
+
+
+@pytest.mark.parametrize(("H", "dtype", "rows"), [(6, "float64", 256), (5, "float32", 256), (5, "float64", 100)])
+def test_a_pass_of_another_size_or_dtype_leaves_its_own_in_place_of_it(H: int, dtype: str, rows: int) -> None:
+    backward(fused, drawn(SIZES, "ordinary", "float64", 0))
+    (first,) = jacobians._spare.values()
+    spare = jacobians._spare
+    run = drawn((7, 1, 2, H), "ordinary", dtype, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "ROWS", rows)
+        backward(fused, run)
+    assert jacobians._spare is spare
+    (second,) = spare.values()
+    assert second is not first
+    assert (second.H, second.W.dtype, len(second.Δ)) == (H, dtype, rows)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float64", 3 * 2**20), ("float32", 1.5 * 2**20)])
+def test_what_is_left_is_three_mebibytes_at_most(dtype: str, most: float) -> None:
+    for H in (1, 11, 12, 40):
+        backward(fused, drawn((1, 1, 1, H), "ordinary", dtype, 0))
+        (kept,) = jacobians._spare.values()
+        assert sum(array.nbytes for array in room_of(kept) if array.base is None) <= most
+
+
+def test_room_that_is_left_has_no_part_in_the_results() -> None:
+    run = drawn(SIZES, "ordinary", "float64", 0)
+    results = [*backward(fused, run).values(), *deltas(run).values()]
+    (kept,) = jacobians._spare.values()
+    assert not [True for array in results for place in room_of(kept) if np.shares_memory(array, place)]
+
+
+@given(run=runs(sizes=ONE), before=runs(sizes=ONE))
+def test_whatever_a_pass_has_left_the_next_has_the_same_bits(run: Case, before: Case) -> None:
+    with taking():
+        first = backward(fused, run)
+        backward(fused, before)
+        assert same_bits(backward(fused, run), first)
+        assert same_bits(backward(fused, run), first)
+
+
+def test_a_pass_that_left_the_range_leaves_nothing_behind() -> None:
+    run, wild = (drawn(SIZES, "ordinary", "float32", seed) for seed in (0, 1))
+    first = backward(fused, run)
+    for name in ("W_f", "W_i", "dh"):
+        wild.inputs[name][:] = np.finfo(np.float32).max
+    backward(fused, wild)
+    assert same_bits(backward(fused, run), first)
+
+
+def blocks(tape: Tape, run: Case) -> Iterator[tuple[int, Array]]:
+    dh, dh_T, dC_T = upstream_of(run).values()
+    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy())
+
+
+def test_a_pass_that_is_not_at_its_end_keeps_its_room() -> None:
+    one, other = (drawn(SIZES, "ordinary", "float64", seed) for seed in (0, 1))
+    with taking(ROWS=2):
+        alone = [(s, Δ.copy()) for s, Δ in blocks(forward(fused, one), one)]
+        kept, together = blocks(forward(fused, one), one), []
+        for s, Δ in kept:
+            backward(fused, other)  # in the middle of it
+            together.append((s, Δ.copy()))
+    for (s, Δ), (t, as_wanted) in zip(together, alone, strict=True):
+        assert s == t
+        np.testing.assert_array_equal(Δ, as_wanted)
+
+
+def test_a_pass_that_never_ends_takes_its_room_along() -> None:
+    run = drawn(SIZES, "ordinary", "float64", 0)
+    first = backward(fused, run)
+    unfinished = blocks(forward(fused, run), run)
+    _, Δ = next(unfinished)
+    before = Δ.copy()
+    assert not jacobians._spare
+    assert same_bits(backward(fused, run), first)
+    np.testing.assert_array_equal(Δ, before)
+    unfinished.close()
+    assert not [True for kept in jacobians._spare.values() if np.shares_memory(kept.Δ, Δ)]
+    assert same_bits(backward(fused, run), first)
+
+
+def test_threads_that_go_back_at_once_have_room_of_their_own() -> None:
+    """Each waits for the others in the middle of its pass."""
+    cases = [drawn(SIZES, regime, dtype, 0) for regime in REGIMES for dtype in DTYPES]
+    tapes = [forward(fused, run) for run in cases]
+    alone = [[Δ.copy() for _, Δ in blocks(tape, run)] for tape, run in zip(tapes, cases, strict=True)]
+    wait = Barrier(len(cases))
+
+    def back(k: int) -> list[Array]:
+        found = []
+        for _, Δ in blocks(tapes[k], cases[k]):
+            wait.wait(60)
+            found.append(Δ.copy())
+        return found
+
+    with ThreadPoolExecutor(len(cases)) as threads:
+        for _ in range(3):
+            for got, wanted in zip(threads.map(back, range(len(cases))), alone, strict=True):
+                for one, other in zip(got, wanted, strict=True):
+                    np.testing.assert_array_equal(one, other)
+    assert len(jacobians._spare) == 1
+
+
+def test_new_weights_are_those_of_the_next_pass() -> None:
+    run = drawn(SIZES, "ordinary", "float64", 0)
+    params = params_of(run)
+    for _ in range(3):
+        found, wanted = (
+            named(twin.backward(twin.forward(params, run.inputs["x"]), run.inputs["dh"])) for twin in (fused, bptt)
+        )
+        agree(found, wanted)
+        params.W *= -2
