@@ -162,7 +162,7 @@ def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int 
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
         every = block_of(x) * max(1, round(isqrt(T) / block_of(x)))
     every = max(1, min(every, T))
-    sums, checkpoints = Sums(params, block_of(x[:every]), B), [C0.copy()]
+    sums, checkpoints = Sums(params, block_of(x[:every]), B), [C0]
     hs = np.empty((T + 1, *h0.shape), x.dtype)
     hs[0] = h0
     for s in range(0, T, every):
@@ -213,7 +213,7 @@ class Sums:
             return repeat(None)
         x_1 = np.ones((n * B, D + 1), x.dtype)
         x_1[:, :D] = x.reshape(n * B, D)
-        return np.matmul(x_1, self.U_b).reshape(4, n, B, -1).swapaxes(0, 1)
+        return np.matmul(x_1, self.U_b).reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
 
 
 def block_of(x: Array) -> int:

@@ -46,7 +46,7 @@ class Jacobians:
         return found
 
     def leave(self) -> None:
-        """Leave the room to the next pass: at most 3 MiB."""
+        """Leave the room to the next pass: in float64 at most 3 MiB."""
         _spare.clear()
         _spare[self.H, self.W.dtype, len(self.Δ)] = self
 
@@ -59,14 +59,15 @@ class Jacobians:
         self.states = np.ones((block + 1, 2 * H + 1), dtype)  # [δ3, δ11, 1], first what leaves these steps
         to_δ3, to_δ11 = self.matrices[:, : 2 * H, :H], self.matrices[..., H:]
         self.to_δ3 = to_δ3.reshape(self.together, 2, H, H).transpose(1, 2, 0, 3)
-        self.δ3_to_δ11, self.δ11_to_δ11 = (np.einsum("tjj->tj", to_δ11[:, k : k + H]) for k in (0, H))
+        self.δ3_to_δ11 = np.einsum("tjj->tj", to_δ11[:, :H])
+        self.δ11_to_δ11 = np.einsum("tjj->tj", to_δ11[:, H : 2 * H])
 
     def back(
         self, dh: Array, to_f_i_g: Array, to_o: Array, to_8: Array, f: Array, Δ: Array, δ25: Array, δ11: Array
     ) -> None:
         """Write δ16, δ15, δ14 and δ13 of these steps to Δ, and to δ25 and δ11 what leaves the first of them."""
         n, H = len(dh), self.H
-        dh, to_f_i_g, to_o, to_8, f, gates = dh[:, 0], to_f_i_g[:, :, 0], to_o[:, 0], to_8[:, 0], f[:, 0], Δ[:, 0]
+        dh, to_f_i_g, to_o, to_8, f = dh[:, 0], to_f_i_g[:, :, 0], to_o[:, 0], to_8[:, 0], f[:, 0]
         states, per_gate = self.states[: n + 1], self.per_gate[..., :n]
         per_gate[1, :3] = to_f_i_g.transpose(1, 2, 0)
         multiply(per_gate[1, :3], to_8.T, per_gate[0, :3])
@@ -75,8 +76,8 @@ class Jacobians:
 
         states[n, :H], states[n, H : 2 * H] = dh[-1] + δ25[0], δ11[0]
         for last in range(n, 0, -self.together):
-            first = max(0, last - self.together)
-            m = last - first
+            m = min(self.together, last)
+            first = last - m
             matrices = self.matrices[:m]
             np.matmul(per_gate[:, :, first:last], self.W, self.to_δ3[:, :, :m])
             multiply(f[first:last], to_8[first:last], self.δ3_to_δ11[:m])
@@ -91,6 +92,6 @@ class Jacobians:
         δ3 = states[1:, :H]
         δ8 = δ3 * to_8
         δ8 += states[1:, H : 2 * H]
-        gates = gates.reshape(n, 4, H)
+        gates = Δ.reshape(n, 4, H)
         multiply(δ8[:, None], to_f_i_g, gates[:, :3])
         multiply(δ3, to_o, gates[:, 3])

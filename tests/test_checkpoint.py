@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import manual
-from manual import bptt
+from manual import bptt, fused
 from manual.fused import ROWS
 from tests.test_infer import MANY, SIZES, drawn
 
@@ -69,6 +71,21 @@ def test_memory_grows_as_the_output_does() -> None:
     assert checkpointed <= 1.5 * H + 2
 
 
+def test_a_stretch_is_gone_before_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    params, x, *_ = drawn((7, 2, 3, 4), "float64", 0)
+    tape, run, made = manual.forward(params, x, checkpoint=2), fused.run, list[weakref.ref[manual.Tape]]()
+
+    def run_alone(*arguments: Any) -> manual.Tape:
+        assert not [True for before in made if before() is not None]
+        stretch = run(*arguments)
+        made.append(weakref.ref(stretch))
+        return stretch
+
+    monkeypatch.setattr(fused, "run", run_alone)
+    manual.backward(tape, tape.h)
+    assert len(made) == 4
+
+
 @pytest.mark.parametrize(
     ("T", "B", "checkpoint", "every"),
     [
@@ -81,6 +98,7 @@ def test_the_cell_state_is_kept_as_often_as_it_is_said(T: int, B: int, checkpoin
     tape, whole = manual.forward(params, x, h0, C0, checkpoint=checkpoint), manual.forward(params, x, h0, C0)
     assert tape.every == every
     steps = [*range(0, T, every), T]
+    assert isinstance(tape.checkpoints, np.ndarray)
     np.testing.assert_allclose(tape.checkpoints, whole.Cs[steps], rtol=0, atol=1e-14, strict=True)
 
 
