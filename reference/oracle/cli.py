@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reference.oracle.arguments import parser
+from reference.oracle.memory import keep_memory
 
 if TYPE_CHECKING:
     from reference.oracle.report import Report
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing := [module for module in needed if not find_spec(module)]:
         print(f"lstm-oracle: {missing[0]} is not installed: pip install 'lstm-oracle[oracle]'", file=sys.stderr)
         return 2
+    keep_memory()
     try:
         return COMMANDS[options.command](options)
     except MemoryError as error:

@@ -23,6 +23,7 @@ from manual import fused
 from reference.lstm import full_precision
 from reference.oracle import check, ours
 from reference.oracle.cases import REGIMES, Case, Sizes, draw_inputs
+from reference.oracle.memory import keep_memory
 from reference.oracle.padding import MANY, lanes_for, shape_for, stacked
 from reference.oracle.together import judge_together
 from reference.oracle.trial import in_order
@@ -183,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judge", description=__doc__)
     parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
     options = parser.parse_args()
+    keep_memory()  # as the command does
     told = [
         "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
         markdown(["runs", *COLUMNS], rows(LOADS)),
