@@ -188,11 +188,10 @@ class Examination:
                 problem, case = self.between[kind]
                 found.append(Failure(kind, problem.text, 0, Which.of(case), self.repeat(case)))
                 continue
-            case = self.shrunk(kind) if shrink else self.shown[kind][1]
-            trial = self.again(case, kind) if kind != "hangs" else None
-            if (
-                trial is None or kind not in trial.kinds
-            ):  # it does not come back, or was not asked to: what was seen stands
+            waits = kind == "hangs"  # which is not waited for again
+            case = self.shrunk(kind) if shrink and not waits else self.shown[kind][1]
+            trial = None if waits else self.again(case, kind)
+            if trial is None or kind not in trial.kinds:  # what was seen stands
                 case = self.shown[kind][1]
                 trial = next(trial for trial in self.trials if trial.which == Which.of(case))
             self.shown[kind] = trial.which, case
@@ -201,10 +200,8 @@ class Examination:
         return found
 
     def shrunk(self, kind: str) -> Case:
-        """The smallest case found that shows this kind of failure; a hang is not waited for again."""
+        """The smallest case found that shows this kind of failure."""
         case = self.shown[kind][1]
-        if kind == "hangs":
-            return case
         attempts, seconds = SEARCH if kind in (MISMATCH, next(iter(self.shown))) else QUICK
         return smallest(
             lambda c: kind in self.again(c, kind).kinds, case, self.seed, attempts=attempts, seconds=seconds
