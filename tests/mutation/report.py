@@ -7,14 +7,34 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.mutation.mutants import Mutant
 
 HERE = Path(__file__).parent
-_LISTED = tomllib.loads((HERE / "suites.toml").read_text(encoding="utf-8"))
-SUITES = _LISTED["suite"]
-NOT_YET = [file for suite in SUITES if suite.get("draft") for file in suite["files"]] + _LISTED["not_yet"]
+ROOT, ORACLE = HERE.parents[1], Path("reference/oracle")
+SUITES = tomllib.loads((HERE / "suites.toml").read_text(encoding="utf-8"))["suite"]
 MARKS = "<!-- mutants -->", "<!-- /mutants -->"
+
+
+def without_suite(root: Path, suites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The files of manual/ and reference/ that no suite names, or a draft alone.
+
+    Folders of reference/oracle/ of which none is named are told as such.
+    """
+    named = {file for suite in suites if not suite.get("draft") for file in suite["files"]}
+    paths = [path for part in ("manual", "reference") for path in (root / part).rglob("*.py")]
+    all_ = sorted(path.relative_to(root) for path in paths)
+    judged = {folder for file in all_ if file.as_posix() in named for folder in file.parents}
+    left = [
+        next((folder for folder in file.parents if folder.parent == ORACLE and folder not in judged), file)
+        for file in all_
+        if file.as_posix() not in named
+    ]
+    return [f"{path.as_posix()}{'' if path.suffix else '/'}" for path in dict.fromkeys(left)]
+
+
+NOT_YET = without_suite(ROOT, SUITES)
 
 
 @dataclass
@@ -104,7 +124,7 @@ def summary(scores: Mapping[str, Score], listed: Sequence[Equivalent]) -> str:
 
 def not_yet() -> str:
     """What the score says nothing of."""
-    return f"Not changed yet: {', '.join(NOT_YET) or 'nothing'}."
+    return f"In no suite: {', '.join(NOT_YET) or 'nothing'}."
 
 
 def write(root: Path, scores: Mapping[str, Score], listed: Sequence[Equivalent]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,8 +104,34 @@ def test_the_score_goes_between_the_marks_of_the_readme(tmp_path: Path, monkeypa
 
 def test_every_file_is_in_one_suite_or_told_to_be_in_none() -> None:
     files = [file for suite in report.SUITES for file in suite["files"]]
-    drafts = [file for suite in report.SUITES if suite.get("draft") for file in suite["files"]]
-    elsewhere = [file for file in report.NOT_YET if file not in drafts]
-    assert len({*files, *elsewhere}) == len(files) + len(elsewhere)
-    assert all((Path(__file__).parents[2] / file).is_file() for file in [*files, *elsewhere])
+    assert len({*files}) == len(files)
+    root = Path(__file__).parents[2]
+    assert all((root / file).is_file() for file in files)
+    for part in ("manual", "reference"):
+        for path in (root / part).rglob("*.py"):
+            file = path.relative_to(root).as_posix()
+            told = [name for name in report.NOT_YET if name == file or (name[-1] == "/" and file.startswith(name))]
+            assert len(told) == (file not in files)
     assert all(file in report.not_yet() for file in report.NOT_YET)
+    assert f"\n{report.not_yet()}\n" in (root / "tests/mutation/MUTANTS.md").read_text(encoding="utf-8")
+
+
+def test_what_no_suite_names_is_told_a_folder_of_the_oracle_at_once(tmp_path: Path) -> None:
+    for file in ("manual/a.py", "manual/b.py", "manual/unit.svg", "reference/c.py", "reference/oracle/d.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for folder in ("bugs", "packages"):
+        (tmp_path / "reference/oracle" / folder).mkdir()
+        for file in ("e.py", "f.py"):
+            (tmp_path / "reference/oracle" / folder / file).touch()
+    suites: list[dict[str, Any]] = [
+        {"files": ["manual/b.py", "reference/oracle/bugs/e.py"]},
+        {"files": ["reference/c.py"], "draft": True},
+    ]
+    assert report.without_suite(tmp_path, suites) == [
+        "manual/a.py",
+        "reference/c.py",
+        "reference/oracle/bugs/f.py",
+        "reference/oracle/d.py",
+        "reference/oracle/packages/",
+    ]
