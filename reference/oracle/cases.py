@@ -57,11 +57,13 @@ def draw_sizes(rng: np.random.Generator) -> Sizes:
     return (0 if zero == 0 else T), (0 if zero == 1 else B), (0 if zero == 2 else D), H
 
 
-def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: DType) -> dict[str, Array]:
+def draw_inputs(
+    rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: DType, dropping: float = 0.125
+) -> dict[str, Array]:
     """The inputs of a run.
 
-    The values are of order one and asymmetric, h0 and C0 differ, and so do the biases; in one of
-    eight cases each of bias, states, dh, dh_T and dC_T is zero. The regimes:
+    The values are of order one and asymmetric, h0 and C0 differ, and so do the biases; each of bias,
+    states, dh, dh_T and dC_T is zero by a chance of `dropping`. The regimes:
 
         ordinary     pre-activations of order one
         linear       a tenth of that, where the gates are nearly linear
@@ -88,7 +90,7 @@ def draw_inputs(rng: np.random.Generator, sizes: Sizes, regime: Regime, dtype: D
     if regime == "plain":
         absent = [group for group in groups if group != ["dh"]]
     else:
-        drop = rng.random(len(groups)) < 0.125
+        drop = rng.random(len(groups)) < dropping
         if all(drop[3:]):  # with no gradient arriving there is nothing to judge
             drop[3:] = False
         absent = [group for group, dropped in zip(groups, drop, strict=True) if dropped]

@@ -173,6 +173,13 @@ def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -
         assert {run[f"b_{gate}"].any() for gate in "figo"} == {not dropped[0]}
 
 
+def test_nothing_is_dropped_where_none_may_be_and_all_else_is_drawn_the_same() -> None:
+    for seed in range(40):
+        one, other = (draw_inputs(np.random.default_rng(seed), (1, 2, 3, 4), "ordinary", F64, *no) for no in ((), (0,)))
+        assert all(array.all() for array in other.values())
+        assert all(np.array_equal(one[name], other[name]) for name in INPUTS if one[name].any())
+
+
 def test_values_are_of_order_one_and_no_two_arrays_are_alike() -> None:
     run = without_zeros((5, 4, 6, 7))
     flat = {name: array.ravel()[:7] for name, array in run.inputs.items()}

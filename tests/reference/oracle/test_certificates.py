@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from flint import arb
 
+from manual import fused
 from reference import certified
 from reference.oracle import verify
 from reference.oracle.cli import main
@@ -50,6 +51,19 @@ def test_an_alteration_by_1e_40_turns_verify_red(monkeypatch, capsys):
     assert main(["verify", "--runs=2", "--json"]) == 1
     certificates = json.loads(capsys.readouterr().out)["certified"]
     assert [certificate["ok"] for certificate in certificates] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("seed", [0, 38])
+@pytest.mark.parametrize("ignored", ["dh", "dh_T", "dC_T"])
+def test_a_twin_that_ignores_what_arrives_is_not_certified(ignored, seed, monkeypatch):
+    right = fused.gradients
+
+    def deaf(tape, dh, dh_T, dC_T):
+        arriving = {"dh": dh, "dh_T": dh_T, "dC_T": dC_T}
+        return right(tape, **(arriving | {ignored: 0 * arriving[ignored]}))
+
+    monkeypatch.setattr(fused, "gradients", deaf)
+    assert not all(certificate.ok for certificate in verify.certificates(seed) if certificate.twin == "fused")
 
 
 @pytest.mark.usefixtures("certify_alone")

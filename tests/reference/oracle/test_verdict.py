@@ -86,8 +86,8 @@ def test_the_peers_that_can_be_judged_are_those_of_which_nothing_is_missing(
 
 
 def test_a_small_and_a_long_run_are_certified_by_each_twin(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw_inputs(rng: np.random.Generator, *what: object) -> tuple[object, ...]:
-        return (*what, rng.random())
+    def draw_inputs(rng: np.random.Generator, *what: object, dropping: float) -> tuple[object, ...]:
+        return (*what, dropping, rng.random())
 
     def certify(run: object, digits: int, by: str, seed: int, twin: ModuleType) -> tuple[object, ...]:
         return run, digits, by, seed, twin.__name__
@@ -96,7 +96,7 @@ def test_a_small_and_a_long_run_are_certified_by_each_twin(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "reference.certified", SimpleNamespace(certify=certify))  # that needs python-flint
     monkeypatch.setattr(verify, "draw_inputs", draw_inputs)
     first, second = np.random.default_rng(7).random(2)
-    small, long = ((3, 2, 1, 4), "ordinary", FLOAT64, first), ((50, 2, 3, 4), "ordinary", FLOAT64, second)
+    small, long = ((3, 2, 1, 4), "ordinary", FLOAT64, 0, first), ((50, 2, 3, 4), "ordinary", FLOAT64, 0, second)
     assert certificates(7) == [
         (run, 50, by, 7, f"manual.{twin}")
         for twin in ("bptt", "fused")
