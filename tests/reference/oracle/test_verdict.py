@@ -85,7 +85,7 @@ def test_the_peers_that_can_be_judged_are_those_of_which_nothing_is_missing(
     assert installed() == there
 
 
-def test_a_small_and_a_long_run_are_certified_by_each_twin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_a_long_and_a_single_run_are_certified_by_each_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     def draw_inputs(rng: np.random.Generator, *what: object, dropping: float) -> tuple[object, ...]:
         return (*what, dropping, rng.random())
 
@@ -95,12 +95,13 @@ def test_a_small_and_a_long_run_are_certified_by_each_twin(monkeypatch: pytest.M
     monkeypatch.setattr(verify, "find_spec", lambda module: object() if module == "flint" else None)
     monkeypatch.setitem(sys.modules, "reference.certified", SimpleNamespace(certify=certify))  # that needs python-flint
     monkeypatch.setattr(verify, "draw_inputs", draw_inputs)
-    first, second = np.random.default_rng(7).random(2)
-    small, long = ((3, 2, 1, 4), "ordinary", FLOAT64, 0, first), ((50, 2, 3, 4), "ordinary", FLOAT64, 0, second)
+    sizes = (3, 2, 1, 4), (50, 2, 3, 4), (20, 1, 3, 5)
+    numbers = np.random.default_rng(7).random(3)
+    small, long, single = ((size, "ordinary", FLOAT64, 0, n) for size, n in zip(sizes, numbers, strict=True))
     assert certificates(7) == [
         (run, 50, by, 7, f"manual.{twin}")
         for twin in ("bptt", "fused")
-        for run, by in ((small, "entry"), (long, "all"))
+        for run, by in ((small, "entry"), (long, "all"), (single, "all"))
     ]
 
 
