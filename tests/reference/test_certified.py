@@ -13,7 +13,7 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manual import fused
+from manual import bptt, fused
 from reference import certified
 from reference.certified import Rounding, ball, certify, derived, enclosed, rounded
 from reference.oracle.cases import REGIMES, Case, draw_inputs
@@ -226,6 +226,38 @@ def test_saturated_values_do_not_vanish_in_the_rounded_truth():
     assert (rounded(run)["f"] == 0).all()
     run["b_f"][:] = -1e30
     assert (rounded(run)["f"] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["x", "C0"])
+def test_at_the_end_of_the_range_more_bits_are_taken_or_the_balls_are_said_to_be_too_wide(name, monkeypatch):
+    run = drawn((2, 1, 3, 4))
+    run[name] *= 1e300
+    for twin in (bptt, fused):
+        certificate = certify(run, by="all", twin=twin)
+        assert certificate.ok, certificate.mismatch
+        assert certificate.bits > 256
+    with pytest.raises(ArithmeticError, match="still too wide: is a value zero, but not in every term, or a gate or"):
+        enclosed(run)
+    monkeypatch.setattr(certified, "MOST_BITS", 256)
+    for function in (rounded, certify):
+        with pytest.raises(ArithmeticError, match="balls of 256 bits are still too wide"):
+            function(run)
+
+
+def test_saturated_gates_are_rounded_at_the_end_of_the_range():
+    run = drawn((2, 1, 3, 4))
+    run["x"] *= 1e300
+    found = rounded(run)
+    assert {*np.unique([found[gate] for gate in "fio"])} == {0, 1}
+
+
+def test_another_error_of_the_series_is_not_taken_for_too_wide_a_ball(monkeypatch):
+    def broken(run, direction):
+        raise ValueError("shapes do not fit")
+
+    monkeypatch.setattr(certified, "loss", broken)
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        certify(drawn((2, 1, 2, 1)), by="all")
 
 
 @given(st.integers(-(2**80), 2**80), st.integers(-1180, 940))
