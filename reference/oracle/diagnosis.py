@@ -37,7 +37,7 @@ class OutOfTime(Exception):
 def diagnose(evidence: Sequence[Evidence], seconds: float = SECONDS) -> list[tuple[Bug, ...]]:
     """The explanations of what a program gave: each the mistakes that together explain all of it.
 
-    Empty if nothing is wrong or no combination explains it. Those with the fewest mistakes only;
+    Empty if nothing is wrong, no combination explains it, or none is needed to. Those with the fewest mistakes only;
     several, where all of them explain it and the evidence does not tell them apart.
 
     Args:
@@ -62,7 +62,7 @@ def diagnose_numbers(evidence: Sequence[Evidence], seconds: float) -> list[tuple
     """The explanations of runs whose outputs are numbers throughout."""
     fits = [Fit(e) for e in evidence]
     wrong = sorted((fit for fit in fits if fit.wrong().any()), key=lambda fit: fit.useful)
-    if not wrong:
+    if not wrong or all(fit.explained(Program()) for fit in wrong):  # off by what a right unit may lose, in NumPy
         return []
     deadline = time.thread_time() + seconds
     if all(map(slight, wrong)):  # a loss of digits, most likely

@@ -11,8 +11,10 @@ import pytest
 from reference.oracle import ours
 from reference.oracle.bugs import CATALOGUE, PROGRAMS, AsNamed, Bug, Derived, Unit, compose
 from reference.oracle.bugs.cell import Blocks, Edges, Step
+from reference.oracle.cases import Case, draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import judge
+from reference.oracle.fit import Fit, Program
 from reference.oracle.truth import truths
 from reference.run import OUTPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
@@ -163,6 +165,30 @@ def test_a_run_that_overflows_does_not_hide_the_name_of_the_mistake_that_does_it
     assert not all(np.isfinite(a).all() for a in misprinted[1].outputs.values())
     assert names(misprinted) == [{"misprint_8"}]
     assert names([misprinted[0], evidence_of(Unit, both)[1]]) == []
+
+
+@pytest.mark.parametrize("tolerances", [1.3, 3])
+def test_what_no_mistake_is_needed_to_explain_gets_a_place_and_no_name(tolerances: float) -> None:
+    """On this run the unit in NumPy loses more than autodiff does: it explains itself, off by as much."""
+    inputs = draw_inputs(np.random.default_rng(37), (12, 2, 3, 5), "ordinary", FLOAT64)
+    case = Case(0, "ordinary", inputs | {name: 6 * a for name, a in inputs.items() if name[0] == "W"})
+    (truth,) = truths([case])
+    (e,) = evidence_of(Unit, [(case, truth)], ["h"])
+    h = truth.blocks["h"].copy()
+    h[-1, 0, 0] += tolerances * 70 * np.finfo(FLOAT64).eps * truth.scales["h"].max()
+    wrong = [replace(e, outputs={"h": h})]
+    assert caught(wrong)
+    assert Fit(wrong[0]).explained(Program())
+    assert diagnose(wrong) == []
+    assert "first wrong at step 11 of 12 in row 0 of the batch: h is wrong" in locate(wrong)
+
+
+@pytest.mark.parametrize("explains", [True, False])
+def test_no_explanation_is_empty(explains: bool, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Fit.explained
+    monkeypatch.setattr(Fit, "explained", lambda fit, program: right(fit, program) if program.bugs else explains)
+    found = diagnose(evidence_of(CATALOGUE["dC_T_dropped"].unit, known[:1]))
+    assert found == ([] if explains else [(CATALOGUE["dC_T_dropped"],)])
 
 
 def test_one_wrong_number_in_float32_is_too_little_for_a_name() -> None:
