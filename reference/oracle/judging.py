@@ -116,6 +116,8 @@ def recorded(run: Source) -> Recorded:
     for name, array in outputs.items():
         if array.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name} has dtype {array.dtype}; expected float32 or float64")
+    if not case.sizes[3]:
+        raise ValueError(f"the run has {named(case.sizes)}; expected H at least 1")
     require_within_reason(case.sizes)
     if shape_for(case.sizes) not in SHAPES:
         announce(*shape_for(case.sizes))
@@ -131,6 +133,8 @@ def verdict(run: Recorded, truth: Truth, seconds: float) -> Report:
     truth = truth.alone()
     fit, problems = fitting(run.outputs, case.inputs)
     problems = [problem for problem in problems if problem.kind != "dtype"]  # that of a recorded run is its own
+    if not problems:
+        require_numbers(fit, case.sizes)
     trial = judged(case, truth, Observation(fit, tuple(problems)))
     finite = {name: array for name, array in fit.items() if np.isfinite(array).all()}
     wrong = evidence(case, truth, finite) if MISMATCH in trial.kinds else None
@@ -180,6 +184,13 @@ def require_telling(truth: Truth, outputs: Mapping[str, Array]) -> None:
             )
 
 
+def require_numbers(outputs: Mapping[str, Array], sizes: Sizes) -> None:
+    """Refuse outputs that are all empty, as h is without a batch: nothing would be judged."""
+    if not any(array.size for array in outputs.values()):
+        found = f"the run has {named(sizes)}, and no number in {', '.join(outputs)}"
+        raise ValueError(f"{found}; expected an output that holds one")
+
+
 def path_of(run: str | os.PathLike[str]) -> Path:
     """The path to a file or folder; an empty one is not taken for the current folder."""
     if not isinstance(run, str | os.PathLike):
@@ -195,11 +206,16 @@ def require_within_reason(sizes: Sizes) -> None:
     T, B, D, H = sizes
     needed = 8 * (ARRAYS * T * B * max(D, H) + 40 * H * (H + D))
     if needed > MOST_BYTES:
-        found = f"the run has T={T} B={B} D={D} H={H}, for which autodiff needs about {needed / 2**30:.1f} GiB"
+        found = f"the run has {named(sizes)}, for which autodiff needs about {needed / 2**30:.1f} GiB"
         raise ValueError(f"{found}; expected at most {MOST_BYTES / 2**30:.0f}: take fewer steps or rows")
+
+
+def named(sizes: Sizes) -> str:
+    """The sizes of a run, each with its name."""
+    return " ".join(f"{name}={size}" for name, size in zip("TBDH", sizes, strict=True))
 
 
 @cache
 def announce(T: int, B: int, D: int, H: int) -> None:
     """Say, once, that a shape takes a while."""
-    print(f"Compiling the truth for up to T={T} B={B} D={D} H={H}; this takes some seconds.", file=sys.stderr)
+    print(f"Compiling the truth for up to {named((T, B, D, H))}; this takes some seconds.", file=sys.stderr)

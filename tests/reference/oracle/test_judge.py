@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from reference.oracle import cli, judge, judge_all, judging
-from reference.oracle.cases import draw_case
+from reference.oracle.cases import Sizes, draw_case
 from reference.oracle.files import write_run
-from reference.run import OUTPUTS
+from reference.run import INPUTS, OUTPUTS
 from tests.candidates import adapters
 from tests.reference.oracle.pages import recorded
 
@@ -96,6 +96,31 @@ def test_what_is_no_run_is_refused_by_name(change: dict[str, Any], error: type[E
     run = recorded() | change
     with pytest.raises(error, match=said):
         judge({name: array for name, array in run.items() if array is not None})
+
+
+@pytest.mark.parametrize("sizes", [(3, 0, 4, 5), (0, 2, 4, 5), (3, 2, 0, 5), (0, 0, 0, 5)])
+def test_an_empty_run_is_judged_if_it_has_a_number(sizes: Sizes) -> None:
+    run = recorded(sizes=sizes)
+    assert judge(run).ok
+    outputs = [name for name in OUTPUTS if not run[name].size]
+    empty = {name: array for name, array in run.items() if name not in OUTPUTS or name in outputs}
+    with pytest.raises(ValueError, match=f"and no number in {', '.join(outputs)}; expected an output"):
+        judge(empty)
+    (wrong,) = judge(empty | {outputs[0]: np.zeros(0)}).failures
+    assert wrong.text.startswith(f"{outputs[0]} has shape (0,); expected ")
+
+
+@pytest.mark.parametrize("sizes", [{"T": 3, "B": 2, "D": 4, "H": 0}, {"T": 3, "B": 0, "D": 4, "H": 5}])
+def test_a_run_of_which_nothing_can_be_judged_exits_2(
+    sizes: dict[str, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dims = INPUTS | {"h": OUTPUTS["h"]}
+    write_run(tmp_path / "run.npz", {name: np.zeros([sizes[dim] for dim in dims[name]]) for name in dims})
+    assert cli.main(["judge", str(tmp_path / "run.npz")]) == 2
+    out, err = capsys.readouterr()
+    said = " ".join(f"{name}={size}" for name, size in sizes.items())
+    assert err.startswith(f"lstm-oracle: {tmp_path / 'run.npz'}: the run has {said}")
+    assert "RIGHT" not in out
 
 
 @pytest.mark.parametrize(("path", "error"), [("", ValueError), (3, TypeError), (None, TypeError)])

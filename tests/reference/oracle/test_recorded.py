@@ -12,7 +12,15 @@ import pytest
 from reference.oracle import judging
 from reference.oracle.cases import Sizes
 from reference.oracle.files import RunFileError, write_run
-from reference.oracle.judging import Recorded, announce, exact, path_of, require_telling, require_within_reason
+from reference.oracle.judging import (
+    Recorded,
+    announce,
+    exact,
+    path_of,
+    require_numbers,
+    require_telling,
+    require_within_reason,
+)
 from reference.run import INPUTS, OUTPUTS
 from tests.reference.oracle.pages import recorded
 from tests.reference.oracle.test_findings import truth
@@ -88,6 +96,19 @@ def test_an_array_that_no_run_has_is_refused() -> None:
 def test_a_run_without_outputs_is_refused() -> None:
     said = f"the run has no outputs; expected any of {', '.join(OUTPUTS)}"
     assert refusal(ValueError, judging.recorded, RUN.inputs) == said
+
+
+def test_a_run_without_units_is_refused() -> None:
+    size = {"T": 3, "B": 2, "D": 4, "H": 0}
+    run = {name: np.zeros([size[dim] for dim in dims]) for name, dims in (INPUTS | OUTPUTS).items()}
+    assert refusal(ValueError, judging.recorded, run) == "the run has T=3 B=2 D=4 H=0; expected H at least 1"
+
+
+def test_outputs_without_a_number_are_refused() -> None:
+    empty = {"h": np.zeros((3, 0, 5)), "dx": np.zeros((3, 0, 4))}
+    said = "the run has T=3 B=0 D=4 H=5, and no number in h, dx; expected an output that holds one"
+    assert refusal(ValueError, require_numbers, empty, (3, 0, 4, 5)) == said
+    require_numbers(empty | {"db_f": np.zeros(5)}, (3, 0, 4, 5))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int64"])
