@@ -14,7 +14,7 @@ import numpy as np
 from reference.oracle.bugs.cell import SUMS, TO_X, VALUES, Blocks, Edges, Step
 from reference.oracle.bugs.unit import Unit
 from reference.oracle.fit import FORWARD, Evidence, Fit, fits_shapes, is_finite
-from reference.oracle.rounding import slight
+from reference.oracle.rounding import FLOAT32, slight
 from reference.run import GATES, Array
 
 STEPS: dict[str, Callable[[int, int], bool]] = {  # of t and T
@@ -35,7 +35,10 @@ def locate(evidence: Sequence[Evidence]) -> str:
     if not fits:
         return ""
     digits = "every error is as small as one of rounding to float32; "
-    few = digits if all(map(slight, fits)) else ""
+    told = all(
+        slight(fit) and fit.evidence.truth.tells(FLOAT32) for fit in fits
+    )  # where float32 loses all, all is slight
+    few = digits if told else ""
     forward = [fit for fit in fits if fit.wrong()[: fit.forward_cells].any()]
     return few + (located_forward(forward[0]) if forward else located_backward(fits[0], sole_gate(fits)))
 

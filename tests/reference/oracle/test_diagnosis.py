@@ -15,7 +15,7 @@ from reference.oracle.cases import Case, draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import judge
 from reference.oracle.fit import Fit, Program
-from reference.oracle.truth import truths
+from reference.oracle.truth import Truth, truths
 from reference.run import OUTPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
 
@@ -231,6 +231,14 @@ def test_parts_in_float32_are_told_from_rounding_and_from_each_other(known: Know
     near = evidence_of(NearTanh, known)
     assert diagnose(near) == []
     assert locate(near).startswith("every error is as small as one of rounding to float32; forward")
+
+
+def test_no_error_is_called_as_small_as_float32_s_where_float32_tells_nothing(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = evidence_of(NearTanh, known)
+    monkeypatch.setattr(Truth, "tells", lambda truth, dtype: dtype != FLOAT32)
+    assert locate(near).startswith("forward: first wrong")
 
 
 # What is not in the catalogue.
