@@ -167,17 +167,23 @@ def test_a_run_that_overflows_does_not_hide_the_name_of_the_mistake_that_does_it
     assert names([misprinted[0], evidence_of(Unit, both)[1]]) == []
 
 
-@pytest.mark.parametrize("tolerances", [1.3, 3])
-def test_what_no_mistake_is_needed_to_explain_gets_a_place_and_no_name(tolerances: float) -> None:
-    """On this run the unit in NumPy loses more than autodiff does: it explains itself, off by as much."""
-    inputs = draw_inputs(np.random.default_rng(37), (12, 2, 3, 5), "ordinary", FLOAT64)
-    case = Case(0, "ordinary", inputs | {name: 6 * a for name, a in inputs.items() if name[0] == "W"})
-    (truth,) = truths([case])
-    (e,) = evidence_of(Unit, [(case, truth)], ["h"])
-    h = truth.blocks["h"].copy()
-    h[-1, 0, 0] += tolerances * 70 * np.finfo(FLOAT64).eps * truth.scales["h"].max()
-    wrong = [replace(e, outputs={"h": h})]
-    assert caught(wrong)
+@pytest.mark.parametrize("seed", [28, 39])
+def test_what_no_mistake_is_needed_to_explain_gets_a_place_and_no_name(seed: int) -> None:
+    """On these runs the unit in NumPy loses more than autodiff does: it explains itself, off by as much."""
+    inputs = draw_inputs(np.random.default_rng(seed), (12, 2, 3, 5), "ordinary", FLOAT64)
+    case = Case(0, "ordinary", inputs | {name: 8 * a for name, a in inputs.items() if name[0] == "W"})
+    known = [(case, truths([case])[0])]
+
+    def off(by: float) -> list[Evidence]:
+        class Off(Unit):
+            def shown(self, states: Blocks) -> Blocks:
+                h = states["h"].copy()
+                h[-1, 0, 0] += by
+                return super().shown(states) | {"h": h}
+
+        return evidence_of(Off, known, ["h"])
+
+    wrong = next(evidence for evidence in map(off, 1e-14 * 2 ** np.arange(0, 10, 0.25)) if caught(evidence))
     assert Fit(wrong[0]).explained(Program())
     assert diagnose(wrong) == []
     assert "first wrong at step 11 of 12 in row 0 of the batch: h is wrong" in locate(wrong)
