@@ -9,8 +9,8 @@ the two agree to 50 digits and more: in every gradient, and in all 26 edges of e
 
 What that proves. At this run, with no doubt about rounding, every number compared lies within 10⁻⁵⁰
 of the derivative, relatively: as proven as FLINT and the forward equations are right. By "entry" that
-is every value derived, by "block" or "all" one number for each direction. And more, though only with
-probability one. For given sizes both are analytic functions of the inputs, made of sums,
+is every gradient and every edge, by "block" or "all" one number for each direction. And more, though
+only with probability one. For given sizes both are analytic functions of the inputs, made of sums,
 products and quotients, exp and tanh, without a branch or a pole; so is their difference, and an
 analytic function that is not zero everywhere is zero only on a set of measure zero. So a wrong
 formula differs at a random point, almost surely; and a wrong gradient is orthogonal to a random

@@ -20,6 +20,7 @@ from tests.reference.oracle.clock import Clock
 from tests.reference.oracle.pages import recorded
 from tests.reference.oracle.test_findings import truth
 from tests.reference.oracle.test_recorded import RIGHT, RUN
+from tests.strategies import drawn
 
 
 @pytest.fixture
@@ -212,6 +213,17 @@ def test_a_run_without_a_file_is_repeated_by_no_command() -> None:
     kept = report_on({}).kept
     assert kept is not None
     assert kept.repeat == ""
+
+
+def test_outputs_without_a_number_have_no_verdict() -> None:
+    run = drawn((3, 0, 4, 5), "ordinary", "float64", 0)
+    with pytest.raises(ValueError, match="the run has T=3 B=0 D=4 H=5, and no number in h, dh0; expected an output"):
+        verdict(Recorded(None, run, {"h": np.zeros((3, 0, 5)), "dh0": np.zeros((0, 5))}, 0), truth(), 0)
+
+
+def test_a_wrong_shape_alone_has_a_verdict() -> None:
+    (failure,) = verdict(Recorded(None, RUN, {"h": RIGHT["h"][0]}, 0), truth(), 0).failures
+    assert failure.kind == "shape"
 
 
 def test_a_run_that_tells_nothing_has_no_verdict() -> None:
