@@ -5,6 +5,7 @@ Runs of one shape are computed together, as lanes of a batch, and are cut out of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -101,7 +102,7 @@ def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
 
 
 def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list[Truth]:
-    """The truths, each loss of a run that may amplify errors the most that is lost there and on runs next to it."""
+    """The truths; the losses of a run that may amplify errors are put together from its own and those nearby."""
     suspects = [
         k
         for k, (_, _, D, H) in enumerate(case.sizes for case in cases)
@@ -110,8 +111,8 @@ def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list
     near = losses([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
     for n, k in enumerate(suspects):
         some = [found[k].losses, *near[n * tolerance.NEIGHBOURS : (n + 1) * tolerance.NEIGHBOURS]]
-        most = {name: max(losses[name] for losses in some) for name in DIMS}
-        found[k] = replace(found[k], losses=most)
+        together = {name: math.hypot(*(losses[name] for losses in some)) for name in DIMS}
+        found[k] = replace(found[k], losses=together)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -17,39 +17,44 @@ from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import backward
 
 
-@cache
-def amplified(seed: int, factor: float, dtype: str) -> tuple[Case, Truth]:
-    """A run whose recurrent weights are some times as large as usual, with its truth."""
-    run = drawn((60, 2, 3, 6), "ordinary", dtype, seed)
-    larger = {name: array * np.dtype(dtype).type(factor) for name, array in run.inputs.items() if name[0] == "W"}
-    case = Case(seed, run.regime, run.inputs | larger)
-    return case, truths([case])[0]
+def amplified(factor: float, dtype: str, seeds: Iterable[int]) -> list[tuple[Case, Truth]]:
+    """Runs whose recurrent weights are some times as large as usual, with their truths."""
+    cases = []
+    for seed in seeds:
+        run = drawn((60, 2, 3, 6), "ordinary", dtype, seed)
+        larger = {name: array * np.dtype(dtype).type(factor) for name, array in run.inputs.items() if name[0] == "W"}
+        cases.append(Case(seed, run.regime, run.inputs | larger))
+    return [*zip(cases, truths(cases), strict=True)]
 
 
-# On these, one evaluation in float32 is lucky: eight times what it loses is less than what the twins lose.
-@pytest.mark.parametrize(("seed", "factor"), [(108, 4), (78, 6), (105, 6)])
-def test_what_one_evaluation_does_not_lose_by_luck_is_allowed(seed: int, factor: float) -> None:
-    run, nearby = amplified(seed, factor, "float64")
-    by_itself = Truth(nearby.blocks, nearby.scales, losses([run], many=False)[0])
-    assert not all(finding.ok for finding in findings(by_itself, ours.bptt_blocks(run), FLOAT64))
-    for blocks in (ours.bptt_blocks(run), ours.fused_blocks(run)):
-        assert all(finding.ratio < 0.5 for finding in findings(nearby, blocks, FLOAT64))
+def test_what_is_lost_by_no_luck_on_any_run_nearby_is_allowed() -> None:
+    """By one evaluation alone a few honest runs of a hundred would be wrong, and other ones on another machine."""
+    known = amplified(6, "float64", range(70, 110))
+    by_themselves = losses([case for case, _ in known], many=False)
+    more = [nearby.losses["dx"] / alone["dx"] for (_, nearby), alone in zip(known, by_themselves, strict=True)]
+    assert min(more) >= 1
+    assert 2 < np.median(more) < 20
+    telling = [(case, nearby) for case, nearby in known if nearby.tells(FLOAT64)]
+    assert len(telling) > 20
+    for case, nearby in telling:
+        for blocks in (ours.bptt_blocks(case), ours.fused_blocks(case)):
+            assert all(finding.ok for finding in findings(nearby, blocks, FLOAT64))
 
 
 @pytest.mark.parametrize("seed", [0, 7, 21])
 def test_what_one_block_loses_is_not_allowed_to_another(seed: int) -> None:
-    run, of_run = amplified(seed, 5, "float32")
+    ((run, of_run),) = amplified(5, "float32", [seed])
     right = backward(fused, run)
     assert judge(run.inputs | right).ok
     for name in ("dx", "dh0", "dC0"):  # two hundredths off, and less than the worst block may be
         wrong = right[name] * np.float32(1.02)
         assert np.max(of_run.units(name, wrong, FLOAT32)) < tolerance.MARGIN * of_run.loss * 10
-        assert not judge(run.inputs | right | {name: wrong}).ok
+        assert not any(finding.ok for finding in findings(of_run, {name: wrong}, FLOAT32))
 
 
-@pytest.mark.parametrize(("seed", "factor"), [(0, 30), (4, 30), (7, 30)])
-def test_a_run_on_which_float32_loses_all_is_refused_in_float64_too(seed: int, factor: float) -> None:
-    run, of_run = amplified(seed, factor, "float64")
+@pytest.mark.parametrize("seed", [2, 5, 6])
+def test_a_run_on_which_float32_loses_all_is_refused_in_float64_too(seed: int) -> None:
+    ((run, of_run),) = amplified(30, "float64", [seed])
     assert max(of_run.tolerances.values()) * np.finfo(np.float64).eps < truth.MOST_ROUNDING
     with pytest.raises(ValueError, match="rounding in float64 may change everything"):
         judge(run.inputs | backward(fused, run))
@@ -59,20 +64,22 @@ def of_losses(T: int = 1, **lost: float) -> Truth:
     return Truth({"h": np.zeros((T, 1, 1))}, {}, dict.fromkeys(DIMS, 0.0) | lost)
 
 
-def test_the_most_that_is_lost_nearby_counts_and_of_suspects_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_lost_nearby_counts_too_and_of_suspects_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, Array, bool]] = []
 
     def nearby(cases: list[Case], many: bool) -> list[dict[str, float]]:
         seen.extend((case.number, case.inputs["x"], many) for case in cases)
-        return [dict.fromkeys(DIMS, 3.0) | {"dx": float(case.number + n)} for n, case in enumerate(cases)]
+        return [dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n, case in enumerate(cases)]
 
     monkeypatch.setattr(truth, "losses", nearby)
     cases = [Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs) for number in range(5)]  # D + H is 9
     found = [of_losses(h=3.75), of_losses(h=3.76), of_losses(C=900, dx=2), of_losses(h=9e4), of_losses(h=np.inf)]
     after = looked_around([*found], cases, many=True)
     assert [a is b for a, b in zip(after, found, strict=True)] == [True, False, False, True, True]
-    assert after[1].losses == dict.fromkeys(DIMS, 3.0) | {"h": 3.76, "dx": 7}
-    assert after[2].losses == dict.fromkeys(DIMS, 3.0) | {"C": 900, "dx": 15}
+    for k, own, first in ((1, {"h": 3.76}, 0), (2, {"C": 900.0, "dx": 2.0}, 7)):
+        for name in DIMS:
+            nearby_too = [1 + first + n for n in range(7)] if name == "dx" else [3] * 7
+            assert after[k].losses[name] == pytest.approx(np.linalg.norm([own.get(name, 0), *nearby_too])), name
     assert [number for number, _, _ in seen] == [1] * tolerance.NEIGHBOURS + [2] * tolerance.NEIGHBOURS
     assert len({x.tobytes() for _, x, _ in seen}) == tolerance.NEIGHBOURS
     assert {many for _, _, many in seen} == {True}
@@ -116,6 +123,6 @@ def test_a_neighbour_of_the_largest_number_warns_of_nothing() -> None:
 
 
 def test_there_is_a_loss_of_every_block() -> None:
-    _, of_run = amplified(105, 6, "float64")
+    ((_, of_run),) = amplified(6, "float64", [105])
     assert set(of_run.losses) == set(of_run.tolerances) == set(DIMS) == set(BLOCKS) | {"C_T"}
     assert of_run.losses["C_T"] == of_run.losses["C"]
