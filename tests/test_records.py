@@ -37,7 +37,7 @@ RECORDS: dict[str, Any] = {
     "outputs": Observation(),
     "file": Recorded(None, RUN, {}, 0),
     "edge": MISPRINTS[0],
-    "loss": Truth({}, {}, 0),
+    "losses": Truth({}, {}, {}),
     "step": Mismatch("bptt", RUN, "h", 1),
 }
 

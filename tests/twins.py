@@ -68,7 +68,8 @@ def judge(run: Case, blocks: Mapping[str, Array]) -> None:
         assert got.shape == want.shape, f"{name} has shape {got.shape}, not {want.shape}"
         assert got.dtype == run.dtype, f"{name} is {got.dtype}, not {run.dtype}"
         worst = np.max(true.units(name, got, run.dtype), initial=0)
-        assert worst <= true.tolerance, f"{name} is {worst:.3g} units off, and {true.tolerance:.3g} are allowed"
+        allowed = true.tolerances[name]
+        assert worst <= allowed, f"{name} is {worst:.3g} units off, and {allowed:.3g} are allowed"
         if run.dtype == np.float64:
             assert np.all(np.abs(got - want) <= EXACT * np.maximum(1, scale)), f"{name} is off by more than {EXACT}"
 

@@ -37,7 +37,7 @@ class Finding:
 def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Finding]:
     """One finding for each block of the outputs, in units of `dtype`'s rounding."""
     return [
-        Finding(block, float(by_step.max()), truth.tolerance, int(by_step.argmax()) if timed else None)
+        Finding(block, float(by_step.max()), truth.tolerances[block], int(by_step.argmax()) if timed else None)
         for block, by_step, timed in errors(truth, outputs, dtype)
     ]
 
@@ -51,7 +51,7 @@ def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place
     wrong = [
         (block, int(step) if timed else None)
         for block, by_step, timed in errors(truth, outputs, dtype)
-        for step in np.flatnonzero(by_step > truth.tolerance)
+        for step in np.flatnonzero(by_step > truth.tolerances[block])
     ]
     order = [*VALUES, "C_T", *DELTAS, *GRADIENTS]
 

@@ -71,7 +71,7 @@ class Fit:
         self.run = {name: np.asarray(array, np.float64) for name, array in evidence.inputs.items()}
         names = [name for name in OUTPUTS if name in evidence.outputs and evidence.outputs[name].size]
         self.cells: list[Cell] = []
-        starts, scales, place = [], [], 0
+        starts, scales, allowed, place = [], [], [], 0
         for name in names:
             array = evidence.outputs[name]
             timed = OUTPUTS[name][0] == "T"
@@ -81,14 +81,15 @@ class Fit:
                 self.cells.append((name, t if timed else None))
                 starts.append(place)
                 scales.append(float(np.max(scale[t])) if timed else float(scale.max()))
+                allowed.append(evidence.truth.tolerances[name])
                 place += array.size // steps
         self.names = names
         self.starts = np.array(starts, int)
-        self.scales = np.array(scales)
+        self.scales, self.allowed = np.array(scales), np.array(allowed)
         self.forward_cells = sum(name in FORWARD for name, _ in self.cells)
         self.got = self.flat(evidence.outputs)
         eps = float(np.finfo(evidence.dtype).eps)
-        self.limit = max(self.LENIENT * evidence.truth.tolerance * eps, self.RELATIVE)
+        self.limit = np.maximum(self.LENIENT * self.allowed * eps, self.RELATIVE)
         self.keep = 1  # programs of so many mistakes are kept, as a start for those with one more
         self.units: dict[Program, Unit | None] = {}
         self.known: dict[tuple[Program, bool], Array | None] = {}
@@ -116,18 +117,21 @@ class Fit:
 
     def wrong(self) -> Array:
         """The cells that are not the truth's."""
-        return ~(self.worst(self._truth_units()) <= self.evidence.truth.tolerance)
+        return ~(self.worst(self._truth_units()) <= self.allowed)
 
     def wrong_numbers(self) -> int:
         """How many numbers are not the truth's."""
-        return int(np.sum(~(self._truth_units() <= self.evidence.truth.tolerance)))
+        return int(np.sum(~(self._truth_units() <= self.by_number(self.allowed))))
 
     def _truth_units(self) -> Array:
         """The error of every number in units of rounding."""
-        sizes = np.diff(np.append(self.starts, len(self.got)))
         with np.errstate(all="ignore"):
             error = self.got - self.flat(self.evidence.truth.blocks)
-            return tolerance.units(error, np.repeat(self.scales, sizes), self.evidence.dtype)
+            return tolerance.units(error, self.by_number(self.scales), self.evidence.dtype)
+
+    def by_number(self, by_cell: Array) -> Array:
+        """What the numbers of each cell have in common, for each of them."""
+        return np.repeat(by_cell, np.diff(np.append(self.starts, len(self.got))))
 
     def values(self, program: Program, forward_only: bool = False) -> Array | None:
         """What a program gives; None where the sizes do not let it run."""
@@ -170,13 +174,13 @@ class Fit:
             return None
         with np.errstate(all="ignore"):
             error, size = self.worst(values - self.got[: len(values)]), self.worst(values)
-            return error <= self.limit * np.maximum(self.scales[: len(size)], size)
+            return error <= self.limit[: len(size)] * np.maximum(self.scales[: len(size)], size)
 
     def differs(self, values: Array, others: Array) -> Array:
         """The cells in which two programs give different values."""
         with np.errstate(all="ignore"):
             error, size = self.worst(values - others), np.maximum(self.worst(values), self.worst(others))
-            return ~(error <= self.limit * np.maximum(self.scales[: len(size)], size))
+            return ~(error <= self.limit[: len(size)] * np.maximum(self.scales[: len(size)], size))
 
     def explained(self, program: Program) -> bool:
         """Whether a program gives all of this run's outputs, to within rounding.
@@ -190,14 +194,15 @@ class Fit:
             unit = compose(program.bugs, program.base)(self.run)
             blocks = unit.states() | unit.gradients()
             units = self._units(unit, blocks, self.got, self.evidence.dtype)
-            allowed = self.evidence.truth.tolerance
-            if units > allowed and not any(bug.kind == "precision" for bug in program.bugs):
+            allowed = self.allowed
+            if np.any(units > allowed) and not any(bug.kind == "precision" for bug in program.bugs):
                 rough = compose(program.bugs, program.base)(
                     {name: array.astype(np.float32) for name, array in self.run.items()}
                 )
-                loss = self._units(unit, blocks, self.flat(rough.states() | rough.gradients()), np.dtype(np.float32))
-                allowed = min(max(allowed, tolerance.tolerance(loss, len(self.run["x"]))), max(allowed, self.WORST))
-            return bool(units <= allowed)
+                lost = self._units(unit, blocks, self.flat(rough.states() | rough.gradients()), np.dtype(np.float32))
+                own = tolerance.tolerance(float(np.max(lost, initial=0)), len(self.run["x"]))
+                allowed = np.maximum(allowed, min(own, self.WORST))
+            return bool(np.all(units <= allowed))
 
     def overflows_as(self, program: Program) -> bool:
         """Whether a program, in the precision of this run, gives what is no number in the same blocks."""
@@ -212,12 +217,12 @@ class Fit:
                 return False
         return all(np.isfinite(found[name]).all() == np.isfinite(outputs[name]).all() for name in self.names)
 
-    def _units(self, unit: Unit, blocks: Mapping[str, Array], got: Array, dtype: DType) -> float:
-        """The error against a program, in units of rounding by its own scales."""
+    def _units(self, unit: Unit, blocks: Mapping[str, Array], got: Array, dtype: DType) -> Array:
+        """The worst error in each cell against a program, in units of rounding by its own scales."""
         scales = self.scales
         if unit.T:
             own = tolerance.scales(unit.run, unit.blocks())
             mine = [np.max(own[name][t] if t is not None else own[name]) for name, t in self.cells]
             scales = np.maximum(scales, np.nan_to_num(mine, posinf=0))
         values = self.flat(blocks)
-        return float(np.max(tolerance.units(self.worst(got - values), scales, dtype), initial=0))
+        return tolerance.units(self.worst(got - values), scales, dtype)

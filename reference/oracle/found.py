@@ -180,7 +180,7 @@ def confirmed(inputs: Run, truth: Truth, outputs: Run) -> list[Confirmed]:
                 got=got,
                 ulps=off / float(np.spacing(array.dtype.type(abs(near)))),
                 units=off / (float(kind.eps) * scale + float(kind.tiny)),
-                allowed=truth.tolerance,
+                allowed=truth.tolerances[name],
                 ours=ours / float(np.spacing(abs(near))),
             )
         )

@@ -73,7 +73,7 @@ def rows(fit: Fit, names: set[str], t: int) -> str:
     off = np.zeros(fit.run["h0"].shape[0], bool)
     for name in names:
         units = fit.evidence.truth.units(name, np.asarray(fit.evidence.outputs[name]), fit.evidence.dtype)[t]
-        off |= (units > fit.evidence.truth.tolerance).any(axis=1)
+        off |= (units > fit.evidence.truth.tolerances[name]).any(axis=1)
     return "" if off.all() else f" in row {', '.join(map(str, np.flatnonzero(off)))} of the batch"
 
 
@@ -82,14 +82,14 @@ def by_themselves(fit: Fit) -> str:
     if not {"h", "C"} <= set(fit.names) or len(fit.run["x"]) < 2:
         return ""
     h, C = (np.asarray(fit.evidence.outputs[name], np.float64) for name in "hC")
-    unit = Unit(fit.run)
+    unit, limit = Unit(fit.run), 10 * float(np.max(fit.limit))
     good = []
     with np.errstate(all="ignore"):
         for t in range(unit.T):
             s = Step(t, unit.input(t), *((h[t - 1], C[t - 1]) if t else (unit.run["h0"], unit.run["C0"])))
             unit.forward(s)
             error = max(np.max(np.abs(s.h - h[t])), np.max(np.abs(s.C - C[t]) / np.maximum(1, np.abs(C[t]))))
-            good.append(bool(error <= fit.limit * 10))
+            good.append(bool(error <= limit))
     if good[0] and not any(good[1:]):
         return "; the first step is right and no later one is, even from the program's own h and C before it"
     if all(good[1:]) and not good[0]:
@@ -110,7 +110,7 @@ def sole_gate(fits: Sequence[Fit]) -> str | None:
         if T - 1 not in steps or not is_finite(fit.evidence) or fit.run["h0"].shape[1] >= D:
             continue
         error = np.asarray(fit.evidence.outputs["dx"], np.float64)[-1] - fit.evidence.truth.blocks["dx"][-1]
-        rounding = fit.limit * float(np.max(fit.evidence.truth.scales["dx"][-1]))
+        rounding = fit.limit[fit.cells.index(("dx", T - 1))] * float(np.max(fit.evidence.truth.scales["dx"][-1]))
         within = [k for k in GATES if outside(error, fit.run[f"U_{k}"]) <= rounding]
         if len(within) == 1 and np.max(np.abs(error)) > 100 * rounding:
             return within[0]

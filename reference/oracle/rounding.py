@@ -27,7 +27,7 @@ def slight(fit: Fit) -> bool:
     """Whether all errors of a float64 program are what float32 would lose."""
     truth = fit.evidence.truth
     error = fit.worst(fit.got - fit.flat(truth.blocks))
-    small = bool(np.all(tolerance.units(error, fit.scales, FLOAT32) <= truth.tolerance))
+    small = bool(np.all(tolerance.units(error, fit.scales, FLOAT32) <= fit.allowed))
     return small and fit.evidence.dtype == np.float64
 
 
@@ -59,7 +59,7 @@ def marks(fit: Fit, outputs: Mapping[str, Array]) -> tuple[Marks, Marks]:
     """Where wrong outputs have the digits of float32 alone, and where outputs are right in float64."""
     error = fit.worst(fit.flat(outputs) - fit.flat(fit.evidence.truth.blocks))
     units = tolerance.units(error, fit.scales, np.dtype(np.float64))
-    right: Marks = dict(zip(fit.cells, (units <= fit.evidence.truth.tolerance).tolist(), strict=True))
+    right: Marks = dict(zip(fit.cells, (units <= fit.allowed).tolist(), strict=True))
     blocks = {name: outputs[name] for name in fit.names}
     T, B, _ = fit.run["x"].shape
     if T * B == 1:  # a bias's gradient is no sum, and shows whether autodiff rounded it where it passed a cast

@@ -94,7 +94,7 @@ def script(file: str, report: Report) -> str:
     for name in OUTPUTS:
         right = kept.truth.blocks[name]
         unit = float(np.finfo(dtype).eps) * kept.truth.scales[name] + float(np.finfo(dtype).tiny)
-        allowed = np.broadcast_to(np.asarray(kept.truth.tolerance * unit), right.shape)
+        allowed = np.broadcast_to(np.asarray(kept.truth.tolerances[name] * unit), right.shape)
         expected.append(f'    "{name}": ({literal(right)}, {literal(allowed)}),')
     return SCRIPT.format(
         title=f"What {report.subject} gives on {kept.which} is not what an LSTM gives.",

@@ -24,7 +24,6 @@ def judge_together(
 ) -> list[list[Finding]]:
     """`findings.judge` for many runs. Without `dtypes` each array is judged in the precision of its own."""
     found: list[dict[str, Finding]] = [{} for _ in truths]
-    allowed = [truth.tolerance for truth in truths]
     together = defaultdict(list)
     for k, (truth, outputs) in enumerate(zip(truths, runs, strict=True)):
         for block, got in outputs.items():
@@ -39,5 +38,5 @@ def judge_together(
         worst, steps = by_step.max(axis=1).tolist(), by_step.argmax(axis=1).tolist()
         timed = "T" in BLOCKS.get(block, "")
         for k, units, step in zip(numbers, worst, steps, strict=True):
-            found[k][block] = Finding(block, units, allowed[k], step if timed else None)
+            found[k][block] = Finding(block, units, truths[k].tolerances[block], step if timed else None)
     return [[by_block[block] for block in outputs] for by_block, outputs in zip(found, runs, strict=True)]

@@ -8,14 +8,17 @@ sums of such terms, whose rounding errors add as a random walk does (root of the
 A sigmoid may be off by eps however small it is, for (1 + tanh(z/2)) / 2 is an honest way to compute
 it; and then so may h. Where f or h is a factor of a scale it counts as `SMALLEST` at least.
 
-What one run does to rounding errors over time is not in the scale. It is measured: a float32
-evaluation by autodiff loses `loss` units on its worst block, and an honest implementation may lose
-`MARGIN` times as much. Where a run amplifies them, which a loss of more than `AMPLIFIED` units tells,
-one direction outgrows all others, and what two honest implementations lose are two draws of one
-random number. Their ratio has no bound (that of two normal ones exceeds k in 0.64 / k of the runs),
-so there the margin grows with the loss, up to the square of itself. Or it may lose `PER_STEP` units
-at every step, for a cell state that hardly changes is rounded the same way at each: the sigmoid f by
-one unit, its product and the sum by half of one; or `LEAST` units, whatever is most.
+What one run does to rounding errors over time is not in the scale. It is measured: of each block a
+float32 evaluation by autodiff loses so many units, and an honest implementation may lose `MARGIN`
+times as many. Where a run amplifies errors, one direction outgrows all others, and what is lost is a
+random number times a size that is the run's. One evaluation may be lucky: of two normal numbers, one
+is more than 8 times the other with a probability of 0.08. So a run is suspected that loses more than
+the rounding of its sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs are evaluated
+besides whose inputs are a unit of rounding away, and what counts is the root of the sum of squares of
+all that is lost: a normal number is more than 8 times that of eight others with a probability of
+2e-8 (Student's t of 8 degrees of freedom). Or an implementation may lose `PER_STEP` units at every
+step, for a cell state that hardly changes is rounded the same way at each: the sigmoid f by one unit,
+its product and the sum by half of one; or `LEAST` units, whatever is most.
 `make false-alarms` measures this on honest and on wrong implementations.
 """
 
@@ -29,8 +32,9 @@ from reference.run import GATES, Array, DType
 
 LEAST = 64.0
 MARGIN = 8.0
-AMPLIFIED = 32.0
 PER_STEP = 2.0
+SUSPECT = 1.25
+NEIGHBOURS = 7
 SMALLEST = 1 / 16
 
 
@@ -84,14 +88,18 @@ def units(error: Array, scale: Array, dtype: DType) -> Array:
 
 
 def tolerance(loss: float, steps: int) -> float:
-    """How many units of error an honest implementation may have on a run.
+    """How many units of error an honest implementation may have in a block of a run.
 
     Args:
-        loss: how many units a float32 evaluation by autodiff loses on its worst block.
+        loss: how many units float32 evaluations by autodiff lose there.
         steps: T.
     """
-    amplified = min(max(loss / AMPLIFIED, 1), MARGIN)
-    return max(LEAST, PER_STEP * steps, MARGIN * amplified * loss)
+    return max(LEAST, PER_STEP * steps, MARGIN * loss)
+
+
+def suspected(loss: float, terms: int) -> bool:
+    """Whether a run that loses so many units may amplify errors, rather than round sums of so many terms, D + H."""
+    return loss > SUSPECT * max(1, terms) ** 0.5
 
 
 def at(state: Array) -> Array:

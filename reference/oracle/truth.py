@@ -5,8 +5,9 @@ Runs of one shape are computed together, as lanes of a batch, and are cut out of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain, pairwise
 from typing import Any
@@ -41,7 +42,7 @@ class Truth:
 
     blocks: Mapping[str, Array]
     scales: Mapping[str, Array]
-    loss: float  # units of rounding that a float32 evaluation loses on its worst block
+    losses: Mapping[str, float]  # units of rounding that float32 evaluations lose of each block
     batch: Batch | None = None  # with which it was computed
     lane: int = 0
 
@@ -49,19 +50,30 @@ class Truth:
         """The error of a block in units of rounding, entry by entry."""
         return tolerance.units(got - self.blocks[name], self.scales[name], dtype)
 
+    @cached_property
+    def tolerances(self) -> dict[str, float]:
+        """How many units of each block an honest implementation may lose on this run."""
+        steps = len(self.blocks["h"])
+        return {name: tolerance.tolerance(loss, steps) for name, loss in self.losses.items()}
+
     @property
-    def tolerance(self) -> float:
-        """How many units an honest implementation may lose on this run."""
-        return tolerance.tolerance(self.loss, steps=len(self.blocks["h"]))
+    def loss(self) -> float:
+        """The units that are lost of the worst block."""
+        return max(self.losses.values())
 
     def tells(self, dtype: DType) -> bool:
-        """Whether this run tells right from wrong in a precision: else rounding alone may change it beyond 1 %."""
-        return self.tolerance * float(np.finfo(dtype).eps) < MOST_ROUNDING
+        """Whether this run tells right from wrong in a precision.
+
+        Else rounding alone may change it beyond 1 %; or changes so much in float32 that what is lost
+        there is no measure any more of what another precision loses.
+        """
+        most = max(self.tolerances.values()) * float(np.finfo(dtype).eps), self.loss * float(np.finfo(FLOAT32).eps)
+        return max(most) < MOST_ROUNDING
 
     def alone(self) -> Truth:
         """The same, to be kept without what was computed with it."""
         blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
-        return Truth(blocks, scales, self.loss)
+        return Truth(blocks, scales, self.losses)
 
 
 def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
@@ -82,7 +94,44 @@ def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
     for shape, most, numbers in calls(cases, many):
         batch = Batch([cases[k] for k in numbers], shape, most)
         places |= {k: (batch, lane) for lane, k in enumerate(numbers)}
-    return lambda: [batch.truth(lane) for _, (batch, lane) in sorted(places.items())]
+
+    def finished() -> list[Truth]:
+        return looked_around([batch.truth(lane) for _, (batch, lane) in sorted(places.items())], cases, many)
+
+    return finished
+
+
+def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list[Truth]:
+    """The truths; the losses of a run that may amplify errors are put together from its own and those nearby."""
+    suspects = [
+        k
+        for k, (_, _, D, H) in enumerate(case.sizes for case in cases)
+        if found[k].tells(FLOAT64) and tolerance.suspected(found[k].loss, terms=D + H)
+    ]
+    near = losses([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
+    for n, k in enumerate(suspects):
+        some = [found[k].losses, *near[n * tolerance.NEIGHBOURS : (n + 1) * tolerance.NEIGHBOURS]]
+        together = {name: math.hypot(*(losses[name] for losses in some)) for name in DIMS}
+        found[k] = replace(found[k], losses=together)
+    return found
+
+
+def losses(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
+    """What is lost of each block of each case."""
+    found: dict[int, dict[str, float]] = {}
+    for shape, most, numbers in calls(cases, many):  # each is waited for, and gone before the next: they may be large
+        batch = Batch([cases[k] for k in numbers], shape, most)
+        found |= {k: batch.lost(lane) for lane, k in enumerate(numbers)}
+    return [found[k] for k in range(len(cases))]
+
+
+def neighbour(case: Case, number: int) -> Case:
+    """A run whose inputs are each one unit of float32's rounding away, or two."""
+    rng = np.random.default_rng(number)
+    eps = float(np.finfo(FLOAT32).eps)
+    inputs = {name: array * (1 + eps * rng.choice([-1, 1], array.shape)) for name, array in case.inputs.items()}
+    with np.errstate(over="ignore"):
+        return replace(case, inputs={name: array.astype(case.dtype) for name, array in inputs.items()})
 
 
 class Batch:
@@ -113,10 +162,15 @@ class Batch:
         return scales | {"C_T": self.last(scales["C"])}
 
     @cached_property
-    def losses(self) -> Array:
-        """The loss of every run."""
-        lost = [tolerance.units(a, self.scales[name], FLOAT32) for name, a in self.found[1].items()]
-        return np.max([units.reshape(self.lanes, -1).max(axis=1) for units in lost], axis=0)
+    def losses(self) -> dict[str, list[float]]:
+        """What every run loses of each block."""
+        lost = {name: tolerance.units(a, self.scales[name], FLOAT32) for name, a in self.found[1].items()}
+        found = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
+        return found | {"C_T": found["C"]}
+
+    def lost(self, lane: int) -> dict[str, float]:
+        """What the run in this lane loses of each block."""
+        return {name: losses[lane] for name, losses in self.losses.items()}
 
     def last(self, timed: Array) -> Array:
         """What a block, or a scale, is at the last step of each run."""
@@ -145,7 +199,7 @@ class Batch:
         def scale(name: str) -> Array:
             return self.scales[name][lane][: size["T"]]  # a block without steps has one scale, there as well
 
-        found = Truth(Cut(block), Cut(scale), float(self.losses[lane]), self, lane)
+        found = Truth(Cut(block), Cut(scale), self.lost(lane), self, lane)
         return found if 2 * len(self.cases) > self.lanes else found.alone()
 
 
@@ -194,7 +248,7 @@ def without_steps(case: Case) -> Truth:
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in DIMS.items()}
     found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
-    return Truth(found, tolerance.scales(inputs, found), 0.0)
+    return Truth(found, tolerance.scales(inputs, found), dict.fromkeys(DIMS, 0.0))
 
 
 def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[dict[str, Array]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -19,7 +20,8 @@ from reference.oracle.verify import SUBJECTS
 from reference.run import Array, DType
 
 DTYPES = np.dtype(np.float64), np.dtype(np.float32)
-LONG = 400, 2, 3, 5  # beyond what `draw_case` draws: one run of sixteen
+LONG = 400, 2, 3, 5  # beyond what `draw_case` draws
+AMPLIFYING: Any = "amplifying"  # and so is this regime
 CHUNK = 512  # fills the lanes of what JAX compiles
 Outputs = dict[str, Array]
 Subject = Callable[[Sequence[Case]], Sequence[Outputs | None]]
@@ -62,10 +64,22 @@ def chunks(seed: int, runs: int) -> Iterator[list[Case]]:
 
 
 def draw(seed: int, number: int, dtype: DType) -> Case:
-    if number % 16:
-        return draw_case(seed, number, dtype)
-    regime = REGIMES[number % len(REGIMES)]
-    return Case(number, regime, draw_inputs(np.random.default_rng([seed, number]), LONG, regime, dtype))
+    """A run as `draw_case` draws it; one of sixteen is long instead, and one amplifies errors."""
+    rng = np.random.default_rng([seed, number])
+    if number % 16 == 0:
+        regime = REGIMES[number % len(REGIMES)]
+        return Case(number, regime, draw_inputs(rng, LONG, regime, dtype))
+    if number % 16 == 8:
+        return amplifying(rng, number, dtype)
+    return draw_case(seed, number, dtype)
+
+
+def amplifying(rng: np.random.Generator, number: int, dtype: DType) -> Case:
+    """A run of recurrent weights so large that errors may grow from step to step."""
+    T, B, H = rng.integers([20, 1, 4], [71, 4, 11])
+    inputs, times = draw_inputs(rng, (int(T), int(B), 3, int(H)), "ordinary", dtype), rng.uniform(1.5, 14)
+    larger = {name: array * dtype.type(times) for name, array in inputs.items() if name[0] == "W"}
+    return Case(number, AMPLIFYING, inputs | larger)
 
 
 def subjects() -> dict[str, Subject]:

@@ -10,8 +10,9 @@ import pytest
 
 from reference.oracle.bugs import CATALOGUE, Unit
 from reference.oracle.cases import draw_case
+from reference.oracle.truth import truths
 from tests.policy import margins
-from tests.policy.honest import DTYPES, LONG, chunks, judge_all, subjects
+from tests.policy.honest import AMPLIFYING, DTYPES, LONG, chunks, judge_all, subjects
 from tests.policy.margins import drawn, margin, mistakes
 from tests.policy.report import Found, markdown
 from tests.reference.oracle.known import FLOAT32, FLOAT64, known_runs
@@ -51,11 +52,15 @@ def test_runs_that_the_judge_refuses_are_not_counted():
     assert (len(judged), refused) == (len(SMALL), 1)
 
 
-def test_runs_are_of_both_precisions_and_some_are_long():
+def test_runs_are_of_both_precisions_and_some_are_long_and_some_amplify_errors():
     every = [case for cases in chunks(3, 128) for case in cases]
     assert sorted(case.number for case in every) == [*range(128)]
     assert {case.dtype for case in every} == {*DTYPES}
     assert sum(case.sizes == LONG for case in every) == 8
+    wild = [case for case in every if case.regime == AMPLIFYING]
+    assert len(wild) == 8
+    assert {case.dtype for case in wild} == {*DTYPES}
+    assert sum(truth.loss > 32 for truth in truths(wild)) > 3
 
 
 def test_a_mistake_is_far_above_the_tolerance_and_no_mistake_is_below(known):

@@ -36,7 +36,8 @@ def effect_of(bug: Bug, case: Case, truth: Truth) -> Effect | None:
         except Unfit:
             return None
         worst = {
-            name: float(np.max(truth.units(name, np.asarray(outputs[name]), case.dtype), initial=0)) / truth.tolerance
+            name: float(np.max(truth.units(name, np.asarray(outputs[name]), case.dtype), initial=0))
+            / truth.tolerances[name]
             for name in OUTPUTS
         }
     return Effect(

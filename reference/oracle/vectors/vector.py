@@ -84,5 +84,5 @@ def _vector(group: Group, case: Case, truth: Truth) -> Vector:
 
 def allowed(truth: Truth, name: str, dtype: DType) -> list[float]:
     """The absolute error that an output may have: at each step, or anywhere."""
-    limits = truth.tolerance * unit(truth.scales[name], dtype)
+    limits = truth.tolerances[name] * unit(truth.scales[name], dtype)
     return [float(f"{limit:.2e}") for limit in np.ravel(limits)]

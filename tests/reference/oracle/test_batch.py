@@ -74,6 +74,7 @@ class Recorded:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     monkeypatch.setattr(truth, "Batch", Recorded)
+    monkeypatch.setattr(truth, "looked_around", lambda found, cases, many: found)
     Recorded.made, Recorded.asked = [], []
     return Recorded
 
@@ -89,39 +90,45 @@ def test_a_block_is_a_value_an_edge_or_a_gradient() -> None:
 
 
 def test_units_of_a_truth_are_multiples_of_eps_times_the_scale() -> None:
-    one = Truth({"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)}, 0.0)
+    one = Truth({"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)}, {"h": 0.0})
     got = one.blocks["h"] + [6 * EPS, 0]
     assert one.units("h", got, FLOAT64).tolist() == [[[pytest.approx(3), 0]]]
     assert one.units("h", got + 1, FLOAT32).max() == pytest.approx(2**22)
 
 
-def test_the_tolerance_is_that_of_the_loss_and_of_the_steps() -> None:
-    assert Truth({"h": np.zeros((9, 1, 1))}, {}, 16.0).tolerance == tolerance.tolerance(16, 9)
-    assert Truth({"h": np.zeros((900, 1, 1))}, {}, 16.0).tolerance == tolerance.tolerance(16, 900)
+def truth_that_loses(T: int = 1, **losses: float) -> Truth:
+    return Truth({"h": np.zeros((T, 1, 1))}, {}, losses)
+
+
+def test_the_tolerance_is_that_of_the_loss_of_a_block_and_of_the_steps() -> None:
+    one = truth_that_loses(9, h=16, dx=32)
+    assert one.tolerances == {"h": tolerance.tolerance(16, 9), "dx": tolerance.tolerance(32, 9)}
+    assert one.loss == 32
+    assert truth_that_loses(900, h=16).tolerances == {"h": tolerance.tolerance(16, 900)}
     assert tolerance.tolerance(16, 9) < tolerance.tolerance(16, 900)
 
 
 @pytest.mark.parametrize(
     ("dtype", "loss", "tells"),
-    [(FLOAT64, 5e11, True), (FLOAT64, 1e12, False), (FLOAT32, 1e3, True), (FLOAT32, 2e3, False)],
+    [(FLOAT64, 8.3e4, True), (FLOAT64, 8.4e4, False), (FLOAT32, 1.04e4, True), (FLOAT32, 1.05e4, False)],
 )
 def test_a_run_tells_nothing_if_rounding_may_change_it_by_more_than_a_hundredth(
     dtype: np.dtype[Any], loss: float, tells: bool
 ) -> None:
-    assert Truth({"h": np.zeros((1, 1, 1))}, {}, loss).tells(dtype) is tells
+    assert truth_that_loses(h=loss, dx=1).tells(dtype) is truth_that_loses(h=1, dx=loss).tells(dtype) is tells
 
 
 def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Truth({"h": np.zeros((1, 1, 1))}, {}, 0.0)
-    monkeypatch.setattr(truth, "MOST_ROUNDING", one.tolerance * EPS)
+    one = truth_that_loses(h=0)
+    monkeypatch.setattr(truth, "MOST_ROUNDING", tolerance.LEAST * EPS)
     assert one.tells(FLOAT64) is False
 
 
 def test_a_truth_stays_as_it_is() -> None:
-    one = Truth({}, {}, 0.0)
+    one = Truth({}, {}, {})
     assert (one.batch, one.lane) == (None, 0)
     with pytest.raises(FrozenInstanceError):
-        one.loss = 1.0
+        one.losses = {"h": 1.0}
 
 
 def test_truths_are_computed_a_shape_at_a_time_and_come_in_the_order_of_the_cases(recorded: type[Recorded]) -> None:
@@ -265,10 +272,12 @@ def test_the_loss_is_that_of_the_worst_block_at_its_step(monkeypatch: pytest.Mon
     said[1]["δ1"][:, 0], said[1]["δ1"][1, 1], said[1]["h"][2, 4] = 1e6 * eps, 4 * eps, 8 * eps
     said[1]["dW_f"][0] = np.finfo(np.float32).tiny
     batch = batch_of(monkeypatch, said, [(5, 2, 1, 4)] * 3, 3)
-    losses = [batch.truth(lane).loss for lane in range(3)]
-    assert {type(loss) for loss in losses} == {float}
-    assert losses[2] == pytest.approx(8)
-    assert losses == [pytest.approx(loss) for loss in (1, losses[1], 8)]
+    losses = [batch.truth(lane).losses for lane in range(3)]
+    assert {type(loss) for of_run in losses for loss in of_run.values()} == {float}
+    assert [set(of_run) for of_run in losses] == [set(DIMS)] * 3
+    assert [[of_run[name] for of_run in losses] for name in ("h", "C_T")] == [[0, 0, pytest.approx(8)], [0, 0, 0]]
+    assert losses[0]["δ1"] == pytest.approx(1)
+    assert 0 < losses[0]["dW_f"] < 1e-30  # one below the normal range, where a unit is more
 
 
 @pytest.mark.parametrize(
@@ -311,7 +320,7 @@ def test_units_of_a_block_without_steps_are_one_for_each_run(monkeypatch: pytest
 def test_what_arrives_at_a_run_without_steps_passes_through(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = batch_of(monkeypatch, nothing(1), [(0, 2, 3, 4)], 1, dtype)
     found, (run,) = batch.truth(0), batch.cases
-    assert (found.batch, found.loss) == (None, 0)
+    assert (found.batch, found.losses) == (None, dict.fromkeys(DIMS, 0))
     assert set(found.blocks) == set(found.scales) == set(DIMS)
     for name, block in found.blocks.items():
         assert block.shape == tuple(dict(zip("TBDH", run.sizes, strict=True))[dim] for dim in DIMS[name])

@@ -36,7 +36,8 @@ def case(number: int = 0, sizes: Sizes = (3, 1, 2, 4), regime: Regime = "ordinar
 def truth(of: Case) -> Truth:
     """What the hand derivation says, each block of a size at which rounding is none of these tests' matter."""
     blocks: dict[str, Array] = adapters.right(**{name: array.astype(F64) for name, array in of.inputs.items()})
-    return Truth(blocks, {name: np.array(10 * np.max(np.abs(a), initial=1)) for name, a in blocks.items()}, 0)
+    scales = {name: np.array(10 * np.max(np.abs(a), initial=1)) for name, a in blocks.items()}
+    return Truth(blocks, scales, dict.fromkeys(blocks, 0.0))
 
 
 def right(inputs: Run) -> Observation:
@@ -380,7 +381,7 @@ def test_an_empty_run_and_what_is_not_finite_explain_nothing() -> None:
 def test_evidence_stands_alone_in_the_coarsest_precision_that_it_came_in() -> None:
     for answer, dtype in ((right, F64), (narrow, F32)):
         e, one, known = examined(Subject(answer)), case(), truth(case())
-        within = Truth(known.blocks, known.scales, 7, batch="many others")  # type: ignore[arg-type]
+        within = Truth(known.blocks, known.scales, known.losses, batch="many others")  # type: ignore[arg-type]
         seen = answer(one.inputs)
         e.keep(one, within, seen, judged(one, known, seen))
         e.picture(one, within, seen, judged(one, known, seen))
@@ -389,7 +390,7 @@ def test_evidence_stands_alone_in_the_coarsest_precision_that_it_came_in() -> No
         assert {array.dtype for array in of_it.outputs.values()} == {dtype}
         assert e.pictured is not None
         for alone in (of_it.truth, e.pictured[1].truth):
-            assert (alone.batch, alone.loss) == (None, 7)
+            assert (alone.batch, alone.losses) == (None, known.losses)
             assert same(alone.blocks, known.blocks)
 
 

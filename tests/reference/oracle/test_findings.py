@@ -20,7 +20,7 @@ def truth(T: int = 3, loss: float = 0) -> Truth:
     """All blocks are zero, and of size 1."""
     size = SIZE | {"T": T}
     blocks = {name: np.zeros([size[dim] for dim in dims]) for name, dims in (BLOCKS | {"C_T": "BH"}).items()}
-    return Truth(blocks, dict.fromkeys(blocks, np.array(1.0)), loss)
+    return Truth(blocks, dict.fromkeys(blocks, np.array(1.0)), dict.fromkeys(blocks, loss))
 
 
 def off(units: dict[str, float], at: tuple[int, ...] = (-1, -1), T: int = 3) -> dict[str, Array]:
@@ -96,7 +96,7 @@ def test_a_run_without_steps_rows_or_inputs_has_no_error() -> None:
     for finding in judge(truth(T=0), off({}, T=0), F64):
         assert (finding.units, finding.step, finding.ok) == (0, None, True)
     empty = {"h": np.zeros((3, 0, 5)), "dU_f": np.zeros((0, 5))}
-    of = Truth(truth().blocks | empty, truth().scales, 0)
+    of = Truth(truth().blocks | empty, truth().scales, truth().losses)
     assert [(f.units, f.step) for f in judge(of, empty, F64)] == [(0, 0), (0, None)]
     assert narrowest(of, empty, F64) is None
 

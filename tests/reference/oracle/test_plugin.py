@@ -115,9 +115,12 @@ def test_named_files_run_beside_the_suite(pytester: pytest.Pytester) -> None:
     judged(pytester, "right", "-k", "mine or quiet", str(file)).assert_outcomes(passed=2, deselected=COUNT - 1)
 
 
-def test_without_its_option_the_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
+def test_without_its_option_the_plugin_imports_nothing(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytester.makepyfile("import sys\ndef test_mine(): assert not {'jax', 'numpy'} & set(sys.modules)")
-    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "--trace-config")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for others import what they like
+    result = pytester.runpytest_subprocess("-p", "lstm-oracle", "--trace-config")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*reference*oracle*plugin.py"])
 

@@ -180,7 +180,7 @@ def test_a_run_that_needs_more_than_4_gib_is_refused() -> None:
 
 
 def test_outputs_in_a_precision_in_which_rounding_may_change_everything_are_refused() -> None:
-    chaotic = truth(loss=10**5)
+    chaotic = truth(loss=2 * 10**4)
     require_telling(chaotic, RIGHT)
     said = (
         "C is of a run on which rounding in float32 may change everything (chaotic, or near the end of the range); "

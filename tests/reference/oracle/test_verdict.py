@@ -290,7 +290,7 @@ def refuted(edges: Iterable[Array]) -> bool:
         yield from ((t, {8: δ}) for t, δ in enumerate(edges))
 
     misprint: Any = SimpleNamespace(edge=8, steps=steps)
-    true = Truth(truth().blocks | {"δ8": δ8}, truth().scales, 0)
+    true = Truth(truth().blocks | {"δ8": δ8}, truth().scales, truth().losses)
     return is_refuted(misprint, RUN, true, *ours.forward(bptt, RUN))
 
 
