@@ -63,40 +63,43 @@ def literal(work: Work) -> Call:
 
 
 def gemms(work: Work) -> Call:
-    """The matrix products that the algorithm cannot do without, in NumPy, and nothing else, in the faster of two ways.
+    """The matrix products that the algorithm cannot do without, in NumPy, in the faster of two ways.
 
     Either one product a step each way, all others in one for as many steps as stay in the cache; or as
-    `manual` regroups those of a step.
+    `manual` regroups those of a step, which has x put beside h. Nothing else is computed.
     """
     ways = [plain_gemms(work), regrouped_gemms(work)]
+    clock = clock_of_threads()
 
     def seconds(call: Call) -> float:
-        start = time.process_time()
+        start = clock()
         call()
-        return time.process_time() - start
+        return clock() - start
 
-    best = [min(seconds(way) for _ in range(5)) for way in ways]
+    best = [min(seconds(way) for _ in range(7)) for way in ways]
     return ways[best.index(min(best))]
 
 
 def plain_gemms(work: Work) -> Call:
     """With h @ W in each step, x @ U for many at once."""
-    a, steps = work.arrays(), min(work.T, max(1, 512 // work.B))
-    x_rows, W, U = a["x"][:steps].reshape(steps * work.B, -1), a["W"], a["U"]
+    a, steps = work.arrays(), max(1, min(work.T, 512 // work.B))
+    x, h, W, U = a["x"], a["dh"], a["W"], a["U"]
     from_x, z = np.empty((steps * work.B, 4 * work.H), W.dtype), np.empty((work.B, 4 * work.H), W.dtype)
-    W_T, δ25, back = np.ascontiguousarray(W.T), np.empty_like(a["dh"][0]), block_gemms(work, steps)
-    Δ = np.repeat(a["dh"][:steps], 4, axis=2)
+    W_T, δ25, back = np.ascontiguousarray(W.T), np.empty_like(h[0]), block_gemms(work, steps)
+    Δ = np.repeat(h[:steps], 4, axis=2)
 
     def call() -> None:
-        for _ in range(work.T // steps):
-            np.dot(x_rows, U, out=from_x)
-            for h in a["dh"][:steps]:
-                np.dot(h, W, out=z)
+        for s in range(0, work.T, steps):
+            n = min(steps, work.T - s)
+            np.dot(x[s : s + n].reshape(n * work.B, work.D), U, out=from_x[: n * work.B])
+            for h_t in h[s : s + n]:
+                np.dot(h_t, W, out=z)
         if work.task == "both":
-            for _ in range(work.T // steps):
-                for Δ_t in Δ:
+            for s in range(0, work.T, steps):
+                n = min(steps, work.T - s)
+                for Δ_t in Δ[:n]:
                     np.dot(Δ_t, W_T, out=δ25)
-                back()
+                back(n)
 
     return call
 
@@ -110,38 +113,42 @@ def regrouped_gemms(work: Work) -> Call:
     sums, way, back = fused.Sums(params, steps, work.B), fused.Steps(params, steps, work.B), block_gemms(work, steps)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
     sums.hs[:-1] = a["dh"][:steps]
-    tiles = np.empty((work.H // way.tile, work.B, way.tile), Δ.dtype)
+    product, W_T, δ25 = np.matmul, way.W_T, np.empty((work.H // way.tile, work.B, way.tile), Δ.dtype)
+    if way.tile == work.H:
+        product, W_T, δ25 = np.dot, W_T[0], δ25[0]
 
     def call() -> None:
-        for _ in range(work.T // steps):
-            sums.from_x(a["x"][:steps])
-            for h_x_1 in sums.h_x_1[:steps]:
+        for s in range(0, work.T, steps):
+            n = min(steps, work.T - s)
+            sums.from_x(a["x"][s : s + n])
+            for h_x_1 in sums.h_x_1[:n]:
                 sums.product(h_x_1, sums.W, sums.to)
         if work.task == "both":
-            for _ in range(work.T // steps):
-                for Δ_t in Δ:
-                    np.matmul(Δ_t, way.W_T, tiles)
-                back()
+            for s in range(0, work.T, steps):
+                n = min(steps, work.T - s)
+                for Δ_t in Δ[:n]:
+                    product(Δ_t, W_T, δ25)
+                back(n)
 
     return call
 
 
-def block_gemms(work: Work, steps: int) -> Call:
-    """dW, dU, db and dx of so many steps."""
-    a, rows = work.arrays(), steps * work.B
-    h_x_1 = np.concatenate([a["dh"], a["x"], np.ones_like(a["x"][..., :1])], axis=2)[:steps].reshape(rows, -1)
-    Δ, U_T = np.repeat(a["dh"][:steps], 4, axis=2).reshape(rows, -1), np.ascontiguousarray(a["U"].T)
-    dWUb, dx = np.empty((h_x_1.shape[1], Δ.shape[1]), Δ.dtype), np.empty((rows, work.D), Δ.dtype)
+def block_gemms(work: Work, steps: int) -> Callable[[int], None]:
+    """dW, dU, db and dx of a block of steps, or of as many of them as it is told."""
+    a, B, width = work.arrays(), work.B, work.H + work.D + 1
+    h_x_1 = np.concatenate([a["dh"], a["x"], np.ones_like(a["x"][..., :1])], axis=2)[:steps].reshape(steps * B, width)
+    Δ, U_T = np.repeat(a["dh"][:steps], 4, axis=2).reshape(steps * B, 4 * work.H), np.ascontiguousarray(a["U"].T)
+    dWUb, dx = np.empty((width, 4 * work.H), Δ.dtype), np.empty((steps * B, work.D), Δ.dtype)
 
-    def call() -> None:
-        np.dot(h_x_1.T, Δ, out=dWUb)
-        np.dot(Δ, U_T, out=dx)
+    def back(n: int) -> None:
+        np.dot(h_x_1[: n * B].T, Δ[: n * B], out=dWUb)
+        np.dot(Δ[: n * B], U_T, out=dx[: n * B])
 
-    return call
+    return back
 
 
 def calls(work: Work) -> Call:
-    """The calls of NumPy that `manual` makes, on numbers so few that nothing else takes time: one unit, one input."""
+    """About the calls of NumPy that `manual` makes, on so few numbers that nothing else takes time."""
     return fused(replace(work, B=min(work.B, 2), D=1, H=1))  # the calls for one sequence are others than for many
 
 
@@ -172,7 +179,7 @@ def torch(work: Work) -> Call:
 
 
 def jax(work: Work) -> Call:
-    """JAX: `jit` of a scan over stacked gates and of its autodiff."""
+    """JAX: `jit` of a scan over stacked gates, rolled as by default, and of its autodiff."""
     import jax
     import jax.numpy as jnp
 
@@ -229,6 +236,11 @@ def threads() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def clock_of_threads() -> Callable[[], float]:
+    """Seconds: of its CPU where one thread runs, so that others who use it do not count; else of the wall."""
+    return time.process_time if threads() == 1 else time.perf_counter
 
 
 CONTENDERS: dict[str, Callable[[Work], Call | None]] = {

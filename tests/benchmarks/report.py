@@ -50,7 +50,44 @@ def tables(found: dict[str, Any]) -> dict[str, list[list[str]]]:
             ["size", "value", "ms"],
             *rows,
         ]
+    made["Where the time goes, forward and backward, one thread: shares of it, which overlap"] = shares(found)
     return made
+
+
+def one_thread(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The races of forward and backward on one thread."""
+    return [row for row in found["races"] if (row["threads"], row["task"]) == ("one", "both")]
+
+
+def shares(found: dict[str, Any]) -> list[list[str]]:
+    """How much of the time the products alone take, and the calls alone."""
+    rows = one_thread(found)
+    head = ["T, B, D, H", "dtype", "GEMMs", "NumPy's calls"]
+    cells = [[f"{100 / row['ratio'][name]:.0f} %" for name in ("gemms", "calls")] for row in rows]
+    places = [[", ".join(map(str, row["shape"])), row["dtype"]] for row in rows]
+    return [head, *([*place, *shares] for place, shares in zip(places, cells, strict=True))]
+
+
+def limits(found: dict[str, Any]) -> str:
+    """What no arithmetic could be quick enough for: calls beside JAX, products beside PyTorch."""
+    one = [row for row in one_thread(found) if row["shape"][1] == 1]
+    large = [row for row in one_thread(found) if row["shape"][3] >= 128 and row["dtype"] == "float32"]
+    texts = [
+        f"For one sequence the calls of NumPy alone take {span(one, 'calls', 'jax')} of what JAX takes in all, "
+        "which compiles the loop.",
+        f"From 128 units on the products alone, by NumPy's BLAS, take {span(large, 'gemms', 'torch')} of what PyTorch "
+        "takes in all in float32, with a BLAS of its own.",
+    ]
+    return " ".join(text for text in texts if NONE not in text)
+
+
+NONE = "nothing known"
+
+
+def span(rows: list[dict[str, Any]], part: str, peer: str) -> str:
+    """The shares that something in `manual` has of a peer's time, from the least to the most."""
+    shares = [100 * row["ratio"][peer] / row["ratio"][part] for row in rows if peer in row["ratio"]]
+    return f"{min(shares):.0f} to {max(shares):.0f} %" if shares else NONE
 
 
 def caption(found: dict[str, Any]) -> str:
@@ -81,6 +118,7 @@ def show(found: dict[str, Any]) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    console.print(limits(found))
     console.print(caption(found))
 
 
@@ -91,7 +129,7 @@ def markdown(found: dict[str, Any]) -> str:
         rule = ["---" if name in ("T, B, D, H", "dtype", "size") else "--:" for name in head]
         lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
         parts.append(f"{title}\n\n" + "\n".join(lines))
-    return "\n\n".join([*parts, caption(found)]) + "\n"
+    return "\n\n".join([*parts, limits(found), caption(found)]) + "\n"
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
@@ -108,7 +146,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     )
     import matplotlib.pyplot as plt
 
-    rows = [row for row in found["races"] if (row["threads"], row["task"]) == ("one", "both")]
+    rows = one_thread(found)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for axis, dtype in zip(axes, ("float32", "float64"), strict=True):
         some = [row for row in rows if row["dtype"] == dtype]

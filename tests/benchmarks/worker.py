@@ -1,22 +1,18 @@
-"""One contender in a process of its own: told what to do on standard input, answers with seconds.
-
-On one CPU they are seconds of that CPU, so that others who use it do not count; else of the clock.
-"""
+"""One contender in a process of its own: told what to do on standard input, answers with seconds."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import time
 
-from tests.benchmarks.contenders import CONTENDERS, Work, threads
+from tests.benchmarks.contenders import CONTENDERS, Work, clock_of_threads
 
 
 def main(name: str) -> None:
     """Answer each line: a piece of work makes it ready, a number calls it so many times."""
     call = None
-    clock = time.process_time if threads() == 1 else time.perf_counter
+    clock = clock_of_threads()
     for line in sys.stdin:
         request = json.loads(line)
         if isinstance(request, dict):
