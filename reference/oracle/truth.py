@@ -128,7 +128,7 @@ def losses(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
 def neighbour(case: Case, number: int) -> Case:
     """A run whose inputs are each one unit of float32's rounding away, or two."""
     rng = np.random.default_rng(number)
-    eps = float(np.finfo(FLOAT32).eps)
+    eps = np.finfo(FLOAT32).eps
     inputs = {name: array * (1 + eps * rng.choice([-1, 1], array.shape)) for name, array in case.inputs.items()}
     with np.errstate(over="ignore"):
         return replace(case, inputs={name: array.astype(case.dtype) for name, array in inputs.items()})
