@@ -16,7 +16,7 @@ is more than 8 times the other with a probability of 0.08. So a run is suspected
 the rounding of its sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs are evaluated
 besides whose inputs are a unit of rounding away, and what counts is the root of the sum of squares of
 all that is lost: a normal number is more than 8 times that of eight others with a probability of
-2e-8 (Student's t of 8 degrees of freedom). Or an implementation may lose `PER_STEP` units at every
+1.5e-8 (Student's t of 8 degrees of freedom). Or an implementation may lose `PER_STEP` units at every
 step, for a cell state that hardly changes is rounded the same way at each: the sigmoid f by one unit,
 its product and the sum by half of one; or `LEAST` units, whatever is most.
 `make false-alarms` measures this on honest and on wrong implementations.

@@ -6,6 +6,7 @@ from math import hypot, sqrt
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from reference.oracle import tolerance
 from reference.oracle.truth import BLOCKS
@@ -150,7 +151,14 @@ def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_floa
 def test_a_run_is_suspected_that_loses_more_than_its_sums_explain() -> None:
     for terms, most in ((0, 1.25), (1, 1.25), (4, 2.5), (64, 10)):
         assert not tolerance.suspected(most, terms)
+        assert not tolerance.suspected(most / 2, terms)
         assert tolerance.suspected(1.001 * most, terms)
+
+
+def test_the_margin_is_more_than_luck_may_take_from_a_run_and_its_neighbours() -> None:
+    """A normal number over the root mean square of n others is Student's t of n degrees of freedom."""
+    for others, chance in ((1, 0.08), (1 + tolerance.NEIGHBOURS, 1.5e-8)):
+        assert 2 * stats.t.sf(tolerance.MARGIN * sqrt(others), others) == pytest.approx(chance, rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float64)])
