@@ -256,9 +256,10 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
     if isinstance(tape, Tape):
         yield 0, tape
         return
+    kernel = door.in_range(run, tape.params, tape.x, tape.hs[0], tape.checkpoints[0])  # as the forward pass has run
     for k in reversed(range(len(tape.checkpoints) - 1)):
         s = k * tape.every
-        yield s, run(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
+        yield s, kernel(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
 def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tuple[int, Array]]:
