@@ -62,7 +62,7 @@ def forward(
         h0, C0: the hidden and the cell state to start from, (B, H); zeros if missing.
         checkpoint: for long sequences: keep the cell state of every so many steps only; True chooses
             about √T, but 256 / B at least. `backward` computes the rest once more, a stretch at a time. The results are
-            the same, to the bit for True, else to rounding.
+            the same: to the bit for True unless a pass has to go into a wider type, else to rounding.
 
     Returns:
         The tape: `.h` and `.C` (T, B, H), `.h_T` and `.C_T` (B, H), in the dtype of `params`, and
@@ -238,8 +238,9 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     h_x_1[..., -1] = 1
     dWUb = np.zeros((H + D + 1, 4 * H), dtype)
     of_a_block = np.empty_like(dWUb)
+    few = by_jacobians(tape, dh, dh_T, dC_T)
     for start, stretch in stretches_back(tape):
-        for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11):
+        for s, Δ in blocks_back(stretch, dh[start : start + len(stretch.x)], δ25, δ11, few):
             n = len(Δ)
             Δ = Δ.reshape(n * B, 4 * H)
             h_x_1[:n, :, :H] = stretch.hs[s : s + n]
@@ -262,14 +263,20 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
         yield s, kernel(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
-def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tuple[int, Array]]:
+def by_jacobians(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> bool:
+    """Whether a pass goes back by Jacobians: one of few units, where all that they are made of is finite."""
+    _, B, H = tape.h.shape
+    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
+    return B == 1 and H <= MOST_UNITS and door.finite((dh, dh_T, dC_T, tape.C_T, tape.params.W))
+
+
+def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array, few: bool) -> Iterator[tuple[int, Array]]:
     """The first step of every block and its δ16, δ15, δ14 and δ13 side by side, last block first.
 
-    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
+    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first. `few` is what
+    `by_jacobians` says of the whole pass.
     """
-    (T, B, H), block = tape.h.shape, block_of(tape.x)
-    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
-    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11, tape.C_T))
+    (T, B, _), block = tape.x.shape, block_of(tape.x)
     way: Jacobians | Steps = Jacobians.of(tape.params, ROWS) if few else Steps(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         n = min(block, T - s)

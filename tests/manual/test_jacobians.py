@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -102,6 +103,30 @@ def test_so_does_what_is_not_finite_of_the_cell_state(value: float, T: int) -> N
         np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
 
 
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("gate", "figo")
+def test_so_does_what_is_not_finite_of_the_weights(gate: str, value: float, T: int) -> None:
+    """With infinite ones the gates saturate, and the cell state stays finite."""
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs["h0"][0, 1] = 0.5
+    run.inputs[f"W_{gate}"][1, 2] = value
+    wanted = backward(bptt, run)
+    for block, got in backward(fused, run).items():
+        np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
+
+
+@pytest.mark.parametrize("checkpoint", [None, 1, 3])
+def test_whether_all_is_finite_is_asked_once_a_pass(checkpoint: int | None) -> None:
+    """Not once a stretch of all that is left: that takes a time that grows with the square of the steps."""
+    run = drawn((9, 1, 2, 3), "ordinary", "float64", 0)
+    tape = fused.forward(params_of(run), run.inputs["x"], checkpoint=checkpoint)
+    with mock.patch.object(fused.door, "finite", wraps=fused.door.finite) as finite:
+        fused.gradients(tape, *upstream_of(run).values())
+    asked = [args for call in finite.call_args_list for args in call.args if isinstance(args, tuple)]
+    assert len(asked) == 1
+
+
 def room_of(kept: Jacobians) -> list[Array]:
     return [*kept.room, *(array for array in vars(kept).values() if isinstance(array, np.ndarray))]
 
@@ -164,7 +189,7 @@ def test_a_pass_that_left_the_range_leaves_nothing_behind() -> None:
 
 def blocks(tape: Tape, run: Case) -> Iterator[tuple[int, Array]]:
     dh, dh_T, dC_T = upstream_of(run).values()
-    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy())
+    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy(), fused.by_jacobians(tape, dh, dh_T, dC_T))
 
 
 def test_a_pass_that_is_not_at_its_end_keeps_its_room() -> None:
