@@ -158,24 +158,34 @@ def run(params: Params, x: Array, h0: Array, C0: Array, sums: Sums | None = None
 
 def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
     """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
-    T, B, _ = x.shape
+    T = len(x)
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
         every = block_of(x) * max(1, round(isqrt(T) / block_of(x)))
     every = max(1, min(every, T))
-    sums, checkpoints = Sums(params, block_of(x[:every]), B), [C0]
     hs = np.empty((T + 1, *h0.shape), x.dtype)
     hs[0] = h0
-    for s in range(0, T, every):
-        tape = run(params, x[s : s + every], hs[s], checkpoints[-1], sums)
-        hs[s + 1 : s + 1 + every] = tape.h
-        checkpoints.append(tape.C_T.copy())
-    return CheckpointedTape(params, x, hs, np.stack(checkpoints), every)
+    checkpoints = np.stack([C0, *cells(params, x, hs, C0, every)])
+    return CheckpointedTape(params, x, hs, checkpoints, every)
 
 
 def run_without_tape(params: Params, x: Array, h0: Array, C0: Array) -> States:
     """The forward pass, its tape gone after each block."""
-    tape = run_in_stretches(params, x, h0, C0, block_of(x))
-    return States(tape.h, tape.h_T, tape.C_T)
+    hs, C = np.empty((len(x) + 1, *h0.shape), x.dtype), C0.copy()
+    hs[0] = h0
+    for last in cells(params, x, hs, C, block_of(x)):
+        C = last
+    return States(hs[1:], hs[-1].copy(), C)
+
+
+def cells(params: Params, x: Array, hs: Array, C: Array, every: int) -> Iterator[Array]:
+    """Go forward from hs[0] and C, fill the rest of hs, and give the cell state after each stretch."""
+    sums = Sums(params, block_of(x[:every]), len(C))
+    for s in range(0, len(x), every):
+        tape = run(params, x[s : s + every], hs[s], C, sums)
+        hs[s + 1 : s + 1 + every] = tape.h
+        C = tape.C_T.copy()
+        del tape  # before the next one is made
+        yield C
 
 
 class Sums:
