@@ -214,16 +214,19 @@ class Sums:
             self.product, self.to = np.matmul, self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
             self.W = weights[:K].reshape(K, 4, H // tile, tile).transpose(1, 2, 0, 3).copy()
         self.U_b = weights[H:].reshape(D + 1, 4, H).swapaxes(0, 1)
+        if self.x_apart:
+            self.x_1, self.zs_x = np.ones((block * B, D + 1), dtype), np.empty((4, block * B, H), dtype)
 
     def from_x(self, x: Array) -> Iterable[Array | None]:
-        """Take the inputs of a block; for each of its steps, what `product` leaves out."""
+        """Take the inputs of a block; for each of its steps, what `product` leaves out, until the next block's."""
         n, B, D = x.shape
         if not self.x_apart:
             self.h_x_1[:n, :, -D - 1 : -1] = x
             return repeat(None)
-        x_1 = np.ones((n * B, D + 1), x.dtype)
+        x_1, zs_x = self.x_1[: n * B], self.zs_x[:, : n * B]
         x_1[:, :D] = x.reshape(n * B, D)
-        return np.matmul(x_1, self.U_b).reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
+        np.matmul(x_1, self.U_b, zs_x)
+        return zs_x.reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
 
 
 def block_of(x: Array) -> int:
