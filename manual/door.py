@@ -1,17 +1,25 @@
 """The public doors: each checks its input once, then runs a bare kernel.
 
-A kernel that overflows although its input is finite runs once more in the next wider type, and its
-result is rounded. So, where there is a wider type, the forward pass has no NaN for any finite input,
-and a gradient is infinite only where its value is out of the type's range. For float64 that type is
-C's long double, wider on x86-64 except under Windows, and on 64-bit ARM under Linux; elsewhere
-float64 has none.
+No finite input takes a kernel out of the range of its type, where there is a wider one:
+
+- A forward kernel might overflow in the sums that enter the gates, and alone there: infinity would saturate a gate,
+  on the wrong side maybe, and show nowhere. So a bound on all these sums is computed before, and where the type might
+  not hold them, the kernel runs in the next wider one, and its result is rounded. What is computed is then right:
+  no NaN, and gates that saturate where their sums are large, each on its side.
+- A backward kernel is linear in what arrives, so that an overflow stays infinite or becomes NaN. If its result shows
+  one although its input is finite, it runs once more in the wider type, and its result is rounded. So a gradient
+  is infinite only where its value is out of the type's range.
+
+For float64 that type is C's long double, wider on x86-64 except under Windows, and on 64-bit ARM under Linux;
+elsewhere float64 has none. Input that is not finite is taken as meant, in its own type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import isfinite
+from functools import partial
+from math import isfinite, sqrt
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,12 +31,14 @@ from manual.unit import Array, CheckpointedTape, Params, States, Tape
 Result = TypeVar("Result")
 AnyTape = TypeVar("AnyTape", Tape, CheckpointedTape, Tape | CheckpointedTape)
 Outcome = TypeVar("Outcome", Tape, CheckpointedTape, States)
+Forward = Callable[[Params, Array, Array, Array], Outcome]
 
 WIDER: dict[Any, Any] = {np.dtype("f4"): np.float64, np.dtype("f8"): np.longdouble}
+LIMITS = {dtype: float(np.finfo(dtype).max) / 1000 for dtype in WIDER}  # of sums; the norms and the sums are rounded
 
 
 def forward(
-    kernel: Callable[[Params, Array, Array, Array], Outcome],
+    kernel: Forward[Outcome],
     params: Params,
     x: Array,
     h0: Array | None,
@@ -42,9 +52,36 @@ def forward(
     zero = np.zeros((sizes["B"], sizes["H"]), params.dtype)
     h0 = zero if h0 is None else checked("h0", h0, ("B", "H"), sizes, params.dtype)
     C0 = zero if C0 is None else checked("C0", C0, ("B", "H"), sizes, params.dtype)
-    # NaN in a state stays there, so that the last one tells of all.
-    outcome = _in_range(kernel, lambda outcome: (outcome.h_T, outcome.C_T), params, x, h0, C0)
-    return outcome if isinstance(outcome, States) or outcome.params is params else replace(outcome, params=params, x=x)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return in_range(kernel, params, x, h0, C0)(params, x, h0, C0)
+
+
+def in_range(kernel: Forward[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> Forward[Outcome]:
+    """A forward kernel for this input or a stretch of it: as it is, or in the next wider type if it might overflow.
+
+    By Cauchy-Schwarz no sum of a gate, nor a part of one, is larger than ‖x‖ ‖U‖ + ‖h‖ ‖W‖ + ‖b‖, of the whole arrays.
+    No h of a row but h0 has a norm above √H. The cell state grows by 1 a step at most, which never takes it out.
+    """
+    if x.dtype not in LIMITS:  # it is the wider one
+        return kernel
+    h = max(_norm(h0), sqrt(params.hidden_size))
+    bound = _norm(x) * _norm(params.U) + h * _norm(params.W) + _norm(params.b)
+    if bound < LIMITS[x.dtype] or not finite((params, x, h0, C0)):  # NaN is not less
+        return kernel
+    return partial(_in_wider, kernel)
+
+
+def _in_wider(kernel: Forward[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> Outcome:
+    outcome: Outcome = _cast(kernel(*_cast((params, x, h0, C0), WIDER[x.dtype])), x.dtype)
+    return outcome if isinstance(outcome, States) else replace(outcome, params=params, x=x)
+
+
+def _norm(array: Array) -> float:
+    """The Frobenius norm, or a bound of it; infinite where the sum of the squares is."""
+    if array.flags.c_contiguous:
+        numbers = array.ravel()  # which copies nothing
+        return sqrt(numbers.dot(numbers))
+    return max(float(array.max(initial=0)), -float(array.min(initial=0))) * sqrt(array.size)
 
 
 def backward(
@@ -65,14 +102,10 @@ def backward(
     dh = np.broadcast_to(zero, (T, B, H)) if dh is None else checked("dh", dh, ("T", "B", "H"), sizes, dtype)
     dh_T = zero if dh_T is None else checked("dh_T", dh_T, ("B", "H"), sizes, dtype)
     dC_T = zero if dC_T is None else checked("dC_T", dC_T, ("B", "H"), sizes, dtype)
-    return _in_range(kernel, lambda result: result, tape, dh, dh_T, dC_T)
-
-
-def _in_range(kernel: Callable[..., Result], telltale: Callable[[Result], object], *inputs: Any) -> Result:
+    inputs = tape, dh, dh_T, dC_T
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         result = kernel(*inputs)
-        if not finite(telltale(result)) and finite(inputs):
-            dtype = inputs[-1].dtype
+        if not finite(result) and finite(inputs):
             result = _cast(kernel(*_cast(inputs, WIDER[dtype])), dtype)
     return result
 

@@ -62,7 +62,7 @@ def forward(
         h0, C0: the hidden and the cell state to start from, (B, H); zeros if missing.
         checkpoint: for long sequences: keep the cell state of every so many steps only; True chooses
             about √T, but 256 / B at least. `backward` computes the rest once more, a stretch at a time. The results are
-            the same, to the bit for True, else to rounding.
+            the same: to the bit for True unless a pass has to go into a wider type, else to rounding.
 
     Returns:
         The tape: `.h` and `.C` (T, B, H), `.h_T` and `.C_T` (B, H), in the dtype of `params`, and
@@ -158,24 +158,34 @@ def run(params: Params, x: Array, h0: Array, C0: Array, sums: Sums | None = None
 
 def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
     """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
-    T, B, _ = x.shape
+    T = len(x)
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
         every = block_of(x) * max(1, round(isqrt(T) / block_of(x)))
     every = max(1, min(every, T))
-    sums, checkpoints = Sums(params, block_of(x[:every]), B), [C0]
     hs = np.empty((T + 1, *h0.shape), x.dtype)
     hs[0] = h0
-    for s in range(0, T, every):
-        tape = run(params, x[s : s + every], hs[s], checkpoints[-1], sums)
-        hs[s + 1 : s + 1 + every] = tape.h
-        checkpoints.append(tape.C_T.copy())
-    return CheckpointedTape(params, x, hs, np.stack(checkpoints), every)
+    checkpoints = np.stack([C0, *cells(params, x, hs, C0, every)])
+    return CheckpointedTape(params, x, hs, checkpoints, every)
 
 
 def run_without_tape(params: Params, x: Array, h0: Array, C0: Array) -> States:
     """The forward pass, its tape gone after each block."""
-    tape = run_in_stretches(params, x, h0, C0, block_of(x))
-    return States(tape.h, tape.h_T, tape.C_T)
+    hs, C = np.empty((len(x) + 1, *h0.shape), x.dtype), C0.copy()
+    hs[0] = h0
+    for last in cells(params, x, hs, C, block_of(x)):
+        C = last
+    return States(hs[1:], hs[-1].copy(), C)
+
+
+def cells(params: Params, x: Array, hs: Array, C: Array, every: int) -> Iterator[Array]:
+    """Go forward from hs[0] and C, fill the rest of hs, and give the cell state after each stretch."""
+    sums = Sums(params, block_of(x[:every]), len(C))
+    for s in range(0, len(x), every):
+        tape = run(params, x[s : s + every], hs[s], C, sums)
+        hs[s + 1 : s + 1 + every] = tape.h
+        C = tape.C_T.copy()
+        del tape  # before the next one is made
+        yield C
 
 
 class Sums:
@@ -204,16 +214,19 @@ class Sums:
             self.product, self.to = np.matmul, self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
             self.W = weights[:K].reshape(K, 4, H // tile, tile).transpose(1, 2, 0, 3).copy()
         self.U_b = weights[H:].reshape(D + 1, 4, H).swapaxes(0, 1)
+        if self.x_apart:
+            self.x_1, self.zs_x = np.ones((block * B, D + 1), dtype), np.empty((4, block * B, H), dtype)
 
     def from_x(self, x: Array) -> Iterable[Array | None]:
-        """Take the inputs of a block; for each of its steps, what `product` leaves out."""
+        """Take the inputs of a block; for each of its steps, what `product` leaves out, until the next block's."""
         n, B, D = x.shape
         if not self.x_apart:
             self.h_x_1[:n, :, -D - 1 : -1] = x
             return repeat(None)
-        x_1 = np.ones((n * B, D + 1), x.dtype)
+        x_1, zs_x = self.x_1[: n * B], self.zs_x[:, : n * B]
         x_1[:, :D] = x.reshape(n * B, D)
-        return np.matmul(x_1, self.U_b).reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
+        np.matmul(x_1, self.U_b, zs_x)
+        return zs_x.reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
 
 
 def block_of(x: Array) -> int:
@@ -238,8 +251,9 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     h_x_1[..., -1] = 1
     dWUb = np.zeros((H + D + 1, 4 * H), dtype)
     of_a_block = np.empty_like(dWUb)
+    few = by_jacobians(tape, dh, dh_T, dC_T)
     for start, stretch in stretches_back(tape):
-        for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11):
+        for s, Δ in blocks_back(stretch, dh[start : start + len(stretch.x)], δ25, δ11, few):
             n = len(Δ)
             Δ = Δ.reshape(n * B, 4 * H)
             h_x_1[:n, :, :H] = stretch.hs[s : s + n]
@@ -256,19 +270,26 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
     if isinstance(tape, Tape):
         yield 0, tape
         return
+    kernel = door.in_range(run, tape.params, tape.x, tape.hs[0], tape.checkpoints[0])  # as the forward pass has run
     for k in reversed(range(len(tape.checkpoints) - 1)):
         s = k * tape.every
-        yield s, run(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
+        yield s, kernel(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
-def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array) -> Iterator[tuple[int, Array]]:
+def by_jacobians(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> bool:
+    """Whether a pass goes back by Jacobians: one of few units, where all that they are made of is finite."""
+    _, B, H = tape.h.shape
+    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
+    return B == 1 and H <= MOST_UNITS and door.finite((dh, dh_T, dC_T, tape.C_T, tape.params.W))
+
+
+def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array, few: bool) -> Iterator[tuple[int, Array]]:
     """The first step of every block and its δ16, δ15, δ14 and δ13 side by side, last block first.
 
-    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first.
+    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first. `few` is what
+    `by_jacobians` says of the whole pass.
     """
-    (T, B, H), block = tape.h.shape, block_of(tape.x)
-    # Jacobians hold zeros, and 0 * inf is NaN. Once the cell state is not finite it stays so: the last one tells.
-    few = B == 1 and H <= MOST_UNITS and door.finite((dh, δ25, δ11, tape.C_T))
+    (T, B, _), block = tape.x.shape, block_of(tape.x)
     way: Jacobians | Steps = Jacobians.of(tape.params, ROWS) if few else Steps(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         n = min(block, T - s)

@@ -15,6 +15,7 @@ there are some forty units, and B times as many for a batch.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ NUMBERS = 2**17  # in the matrices that are made together
 
 dot, multiply = np.ndarray.dot, np.multiply
 
-_spare: dict[tuple[int, np.dtype[Any], int], Jacobians] = {}
+_spare: deque[Jacobians] = deque(maxlen=1)  # append and pop are safe between threads
 
 
 class Jacobians:
@@ -41,14 +42,18 @@ class Jacobians:
     def of(cls, params: Params, block: int) -> Jacobians:
         """Those of this unit, for blocks of so many steps; in the room that a pass has left, if it is there."""
         key = params.hidden_size, params.W.dtype, block
-        found = _spare.pop(key, None) or cls(*key)  # no other thread has what was popped
+        try:
+            found = _spare.pop()  # no other thread has what was popped
+        except IndexError:
+            found = cls(*key)
+        if (found.H, found.W.dtype, len(found.Δ)) != key:
+            found = cls(*key)
         found.W[...] = params.W.T.reshape(4, found.H, found.H).swapaxes(0, 1)
         return found
 
     def leave(self) -> None:
         """Leave the room to the next pass: in float64 at most 3 MiB."""
-        _spare.clear()
-        _spare[self.H, self.W.dtype, len(self.Δ)] = self
+        _spare.append(self)
 
     def __init__(self, H: int, dtype: np.dtype[Any], block: int) -> None:
         self.H, self.together = H, max(1, min(block, NUMBERS // (4 * H * H)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,48 @@ def test_by_default_they_are_the_same_to_the_bit(sizes: Sizes, dtype: str, seed:
         np.testing.assert_array_equal(got, want, strict=True)
 
 
-def test_gradients_that_leave_the_range_come_back() -> None:
-    params, x, h0, C0 = drawn((6, 2, 3, 4), "float32", 0)
-    x[0] *= 1e38
-    params.U[:] *= 1e3
-    for got, want in zip(gradients(params, x, h0, C0, 2), gradients(params, x, h0, C0, None), strict=True):
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.max(np.abs(want), initial=1))
+def recorded(kernel: Callable[..., Any], dtypes: list[str]) -> Callable[..., Any]:
+    """The kernel, which writes down each type that it runs in."""
+
+    def run(*inputs: Any) -> Any:
+        dtypes.append(inputs[1].dtype.name)
+        return kernel(*inputs)
+
+    return run
+
+
+@pytest.mark.parametrize(("B", "seed"), [(2, 1), (2, 3), (1, 8)])
+@pytest.mark.parametrize("every", [1, 2, 4, True])
+def test_gradients_that_leave_the_range_come_back(B: int, seed: int, every: int) -> None:
+    """Sums of the gates are out of range there and in every stretch back, and products of gradients besides."""
+    params, x, h0, C0 = drawn((6, B, 3, 4), "float32", seed)
+    x[0] *= np.float32(1e38)
+    params.U *= np.float32(1e3)
+    params.b_o = np.full(4, -6, "f4")
+    dh = np.where(np.random.default_rng(seed).random((6, B, 4)) < 0.5, -3e38, 3e38).astype("f4")
+    in_64 = manual.Params(*(array.astype("f8") for array in vars(params).values()))
+    literal = bptt.forward(in_64, *(array.astype("f8") for array in (x, h0, C0)))
+
+    seen: dict[str, list[str]] = {"run": [], "gradients": []}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, dtypes in seen.items():
+            patch.setattr(fused, name, recorded(getattr(fused, name), dtypes))
+        tape = manual.forward(params, x, h0, C0, checkpoint=every)
+        there = len(seen["run"])
+        found = manual.backward(tape, dh)
+    assert seen["gradients"] == ["float32", "float64"]
+    assert seen["run"] == ["float64"] * 3 * there
+
+    wanted = bptt.backward(literal, dh.astype("f8"))
+    pairs = [(tape.h, literal.h), (tape.C_T, literal.C_T)]
+    pairs += [(getattr(found, name), getattr(wanted, name)) for name in ("x", "h0", "C0")]
+    pairs += list(zip(found.params.gates().values(), wanted.params.gates().values(), strict=True))
+    largest = np.finfo("f4").max
+    for got, want in pairs:
+        assert got.dtype == np.float32
+        within = np.clip(want, -largest, largest)
+        allowed = 1e-5 * max(np.max(np.abs(within)), np.finfo("f4").tiny)
+        np.testing.assert_allclose(np.clip(got, -largest, largest).astype("f8"), within, rtol=1e-4, atol=allowed)
 
 
 def test_memory_grows_as_the_output_does() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,6 +50,28 @@ def test_its_states_are_its_own() -> None:
     found.h_T[:] = found.C_T[:] = 7
     assert not np.any(h0 == 7)
     assert not np.any(C0 == 7)
+
+
+@pytest.mark.parametrize(("T", "B"), [(120, 2 * ROWS), (120 * 16, ROWS // 8)])
+def test_it_keeps_h_alone(T: int, B: int) -> None:
+    """Beside h there are a block's tape and buffers, and no array else that has steps."""
+    H = 16
+    params, x, h0, C0 = drawn((T, B, 1, H), "float64", 0)
+    manual.infer(params, x[:1], h0, C0)
+    tracemalloc.start()
+    found = manual.infer(params, x, h0, C0)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    step = h0.nbytes
+    assert peak <= found.h.nbytes + 40 * max(ROWS, B) * H * x.itemsize
+    assert kept <= found.h.nbytes + 3 * step + 10_000  # the row before h, and the last states
+
+
+def test_its_last_states_keep_no_other_alive() -> None:
+    params, x, h0, C0 = drawn((7, 2, 3, 4), "float64", 0)
+    found = manual.infer(params, x, h0, C0)
+    assert found.h_T.base is None
+    assert found.C_T.base is None
 
 
 def test_what_does_not_fit_is_named() -> None:

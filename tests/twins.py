@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -39,7 +40,7 @@ def backward(twin: ModuleType, run: Case) -> dict[str, Array]:
 def taking(**thresholds: int) -> Iterator[None]:
     """With other thresholds, the fast twin takes another way for a run of the same sizes; no room is kept for it."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(jacobians, "_spare", {}))
+        stack.enter_context(mock.patch.object(jacobians, "_spare", deque(maxlen=1)))
         for name, value in thresholds.items():
             stack.enter_context(mock.patch.object(jacobians if name == "NUMBERS" else fused, name, value))
         yield

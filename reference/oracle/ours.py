@@ -33,7 +33,8 @@ def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array,
     """δ16, δ15, δ14 and δ13 of every step as `fused` holds them side by side, (T, B, 4H); δ25 and δ11 of the first."""
     T, B, H = tape.h.shape
     all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
-    for s, Δ in fused.blocks_back(tape, dh, δ25, δ11):
+    few = fused.by_jacobians(tape, dh, dh_T, dC_T)
+    for s, Δ in fused.blocks_back(tape, dh, δ25, δ11, few):
         all_Δ[s : s + len(Δ)] = Δ
     return all_Δ, δ25, δ11
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
-from manual import Params, Tape
+from manual import Params, Tape, bptt, door
 from reference.oracle.cases import Case
 from reference.run import INPUTS, Array
 from tests.strategies import DTYPES, without_zeros
@@ -109,10 +110,10 @@ MAGNITUDES = {
 }
 
 
-def extreme(dtype: str, seed: int, magnitudes: dict[str, str]) -> Case:
+def extreme(dtype: str, seed: int, magnitudes: dict[str, str], rows: int) -> Case:
     """A run with one magnitude in each array, and either one sign or random ones."""
     rng = np.random.default_rng(seed)
-    run = without_zeros(SIZES, dtype)
+    run = without_zeros((T, rows, D, H), dtype)
     for name, magnitude in magnitudes.items():
         size = MAGNITUDES[magnitude](np.finfo(dtype))
         signs = rng.choice([[1, 1], [-1, -1], [-1, 1]][rng.integers(3)], run.inputs[name].shape)
@@ -122,7 +123,8 @@ def extreme(dtype: str, seed: int, magnitudes: dict[str, str]) -> Case:
 
 def extremes(dtype: str) -> st.SearchStrategy[Case]:
     magnitudes = st.fixed_dictionaries(dict.fromkeys(INPUTS, st.sampled_from(list(MAGNITUDES))))
-    return st.builds(extreme, st.just(dtype), st.integers(0, 999), magnitudes)
+    rows = st.sampled_from([B, 1])  # one row goes back by Jacobians
+    return st.builds(extreme, st.just(dtype), st.integers(0, 999), magnitudes, rows)
 
 
 @TWINS
@@ -158,6 +160,24 @@ def test_a_gradient_is_infinite_only_where_its_value_is_out_of_range(twin: Modul
     )
     for name, block in named(twin.backward(tape, **upstream)).items():
         assert np.all(np.abs(named(in_64)[name][np.isinf(block)]) > 0.999 * np.finfo(np.float32).max), name
+
+
+@TWINS
+@pytest.mark.parametrize("rows", [B, 1])
+def test_a_gradient_that_left_the_range_on_its_way_comes_back(twin: ModuleType, rows: int) -> None:
+    """Out of range before output gates that are all but shut: what they let through is in range."""
+    run = without_zeros((T, rows, D, H), "float32")
+    run.inputs["b_o"][:] = -6
+    run.inputs["dh"] = np.copysign(np.float32(3e38), run.inputs["dh"])
+    run.inputs["dh_T"] = run.inputs["dh"][-1]
+    tape, upstream = forward(twin, run), upstream_of(run)
+    with mock.patch.object(twin, "gradients", wraps=twin.gradients) as gradients:
+        found = named(twin.backward(tape, **upstream))
+    assert [call.args[1].dtype for call in gradients.call_args_list] == [np.float32, np.float64]
+    wanted = named(bptt.gradients(*door._cast((tape, *upstream.values()), np.float64)))
+    for name, block in found.items():
+        assert np.isfinite(block).all(), name
+        np.testing.assert_allclose(block, wanted[name], rtol=1e-5, err_msg=name)
 
 
 @TWINS

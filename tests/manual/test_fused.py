@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -175,6 +176,38 @@ def test_there_the_tiles_are_those_of_a_gates_columns(large: int, width: int) ->
         assert sums.to.shape == (4, 12 // tile, 2, tile)
         assert sums.W.shape == (4, 12 // tile, width, tile)
         assert sums.W.flags.c_contiguous  # each tile in one piece, as what multiplies wants it
+
+
+@pytest.mark.parametrize("last", [7, 3, 1])
+def test_where_x_is_apart_all_blocks_share_one_room(last: int) -> None:
+    with taking(LARGE=0):
+        sums = sums_of(3, 2, 5)
+    rng = np.random.default_rng(0)
+    room = [sums.x_1, sums.zs_x]
+    for n in (7, 7, last):
+        x = rng.normal(size=(n, 3, 2))
+        z_x = np.stack(list(sums.from_x(x)))
+        wanted = np.moveaxis(x @ sums.U_b[:, None, :-1] + sums.U_b[:, None, -1:], 0, 1)
+        np.testing.assert_allclose(z_x, wanted, rtol=0, atol=1e-13, strict=True)
+        assert all(np.shares_memory(step, room[1]) for step in sums.from_x(x))
+    assert [array.shape for array in room] == [(7 * 3, 3), (4, 7 * 3, 5)]
+
+
+def test_no_result_lies_in_that_room() -> None:
+    run = drawn((7, 3, 2, 5), "ordinary", "float64", 0)
+    made = list[fused.Sums]()
+
+    def kept(*arguments: Any) -> fused.Sums:
+        made.append(sums(*arguments))
+        return made[-1]
+
+    sums = fused.Sums
+    with taking(LARGE=0, ROWS=9), mock.patch.object(fused, "Sums", kept):
+        tape, states = forward(fused, run), fused.infer(params_of(run), run.inputs["x"])
+    results = [tape.slabs, tape.tanh_C, tape.hs, tape.x, states.h, states.h_T, states.C_T]
+    rooms = [room for each in made for room in vars(each).values() if isinstance(room, np.ndarray)]
+    assert len(made) == 2
+    assert not [True for array in results for room in rooms if np.shares_memory(array, room)]
 
 
 def test_back_the_tiles_are_those_of_all_gates_rows() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from tests.twins import agree, backward, forward, named, params_of, same_bits, t
 
 ONE = st.tuples(st.integers(0, 18), st.just(1), st.integers(0, 4), st.integers(1, 9))  # sizes of one sequence
 SIZES: Sizes = (7, 1, 2, 5)
+LEFT = jacobians._spare  # what `taking` puts another in place of
 
 
 @pytest.fixture(autouse=True)
@@ -102,29 +105,53 @@ def test_so_does_what_is_not_finite_of_the_cell_state(value: float, T: int) -> N
         np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
 
 
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("gate", "figo")
+def test_so_does_what_is_not_finite_of_the_weights(gate: str, value: float, T: int) -> None:
+    """With infinite ones the gates saturate, and the cell state stays finite."""
+    run = drawn((T, *SIZES[1:]), "ordinary", "float64", 0)
+    run.inputs["h0"][0, 1] = 0.5
+    run.inputs[f"W_{gate}"][1, 2] = value
+    wanted = backward(bptt, run)
+    for block, got in backward(fused, run).items():
+        np.testing.assert_allclose(got, wanted[block], rtol=1e-12, atol=1e-12, err_msg=block)
+
+
+@pytest.mark.parametrize("checkpoint", [None, 1, 3])
+def test_whether_all_is_finite_is_asked_once_a_pass(checkpoint: int | None) -> None:
+    """Not once a stretch of all that is left: that takes a time that grows with the square of the steps."""
+    run = drawn((9, 1, 2, 3), "ordinary", "float64", 0)
+    tape = fused.forward(params_of(run), run.inputs["x"], checkpoint=checkpoint)
+    with mock.patch.object(fused.door, "finite", wraps=fused.door.finite) as finite:
+        fused.gradients(tape, *upstream_of(run).values())
+    asked = [args for call in finite.call_args_list for args in call.args if isinstance(args, tuple)]
+    assert len(asked) == 1
+
+
 def room_of(kept: Jacobians) -> list[Array]:
     return [*kept.room, *(array for array in vars(kept).values() if isinstance(array, np.ndarray))]
 
 
 def test_a_pass_leaves_its_room_to_the_next_of_as_many_units() -> None:
     backward(fused, drawn(SIZES, "ordinary", "float64", 0))
-    (first,) = jacobians._spare.values()
+    (first,) = jacobians._spare
     backward(fused, drawn((9, 1, 4, 5), "ordinary", "float64", 1))
-    (second,) = jacobians._spare.values()
+    (second,) = jacobians._spare
     assert second is first
 
 
 @pytest.mark.parametrize(("H", "dtype", "rows"), [(6, "float64", 256), (5, "float32", 256), (5, "float64", 100)])
 def test_a_pass_of_another_size_or_dtype_leaves_its_own_in_place_of_it(H: int, dtype: str, rows: int) -> None:
     backward(fused, drawn(SIZES, "ordinary", "float64", 0))
-    (first,) = jacobians._spare.values()
+    (first,) = jacobians._spare
     spare = jacobians._spare
     run = drawn((7, 1, 2, H), "ordinary", dtype, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused, "ROWS", rows)
         backward(fused, run)
     assert jacobians._spare is spare
-    (second,) = spare.values()
+    (second,) = spare
     assert second is not first
     assert (second.H, second.W.dtype, len(second.Δ)) == (H, dtype, rows)
 
@@ -133,14 +160,14 @@ def test_a_pass_of_another_size_or_dtype_leaves_its_own_in_place_of_it(H: int, d
 def test_what_is_left_is_three_mebibytes_at_most(dtype: str, most: float) -> None:
     for H in (1, 11, 12, 40):
         backward(fused, drawn((1, 1, 1, H), "ordinary", dtype, 0))
-        (kept,) = jacobians._spare.values()
+        (kept,) = jacobians._spare
         assert sum(array.nbytes for array in room_of(kept) if array.base is None) <= most
 
 
 def test_room_that_is_left_has_no_part_in_the_results() -> None:
     run = drawn(SIZES, "ordinary", "float64", 0)
     results = [*backward(fused, run).values(), *deltas(run).values()]
-    (kept,) = jacobians._spare.values()
+    (kept,) = jacobians._spare
     assert not [True for array in results for place in room_of(kept) if np.shares_memory(array, place)]
 
 
@@ -164,7 +191,7 @@ def test_a_pass_that_left_the_range_leaves_nothing_behind() -> None:
 
 def blocks(tape: Tape, run: Case) -> Iterator[tuple[int, Array]]:
     dh, dh_T, dC_T = upstream_of(run).values()
-    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy())
+    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy(), fused.by_jacobians(tape, dh, dh_T, dC_T))
 
 
 def test_a_pass_that_is_not_at_its_end_keeps_its_room() -> None:
@@ -190,7 +217,7 @@ def test_a_pass_that_never_ends_takes_its_room_along() -> None:
     assert same_bits(backward(fused, run), first)
     np.testing.assert_array_equal(Δ, before)
     unfinished.close()
-    assert not [True for kept in jacobians._spare.values() if np.shares_memory(kept.Δ, Δ)]
+    assert not [True for kept in jacobians._spare if np.shares_memory(kept.Δ, Δ)]
     assert same_bits(backward(fused, run), first)
 
 
@@ -214,6 +241,17 @@ def test_threads_that_go_back_at_once_have_room_of_their_own() -> None:
                 for one, other in zip(got, wanted, strict=True):
                     np.testing.assert_array_equal(one, other)
     assert len(jacobians._spare) == 1
+
+
+def test_room_goes_from_thread_to_thread_in_one_call() -> None:
+    """Two calls, one to clear and one to fill, would let another thread fill it in between, and there were two."""
+    run = drawn(SIZES, "ordinary", "float64", 0)
+    assert LEFT.maxlen == 1
+    spare = mock.Mock(wraps=deque(maxlen=1))
+    with mock.patch.object(jacobians, "_spare", spare):
+        backward(fused, run)
+        backward(fused, run)
+    assert [call[0] for call in spare.method_calls] == ["pop", "append"] * 2
 
 
 def test_new_weights_are_those_of_the_next_pass() -> None:
