@@ -125,7 +125,8 @@ def run(params: Params, x: Array, h0: Array, C0: Array, sums: Sums | None = None
     sums = sums or Sums(params, block, B)
     product, W, to, z, h_x_1, hs = sums.product, sums.W, sums.to, sums.z, sums.h_x_1, sums.hs
     slab, parts, one = np.empty((5, B, H), x.dtype), np.empty((2, B, H), x.dtype), np.array(1, x.dtype)
-    (C, g, _, _, o), C_g, f_i, f_i_o, (kept, new) = slab, slab[:2], slab[2:4], slab[2:], parts
+    (C, g, _, _, o), (kept, new) = slab, parts
+    C_g, f_i, f_i_o = slab[:2], slab[2:4], slab[2:]
     z_g, z_f_i_o = z[0], z[1:]
     invert_later = B == 1  # a call less a step: f_i_o holds 1/f, 1/i and 1/o until the block is done
     apply = np.divide if invert_later else np.multiply
@@ -201,8 +202,7 @@ class Sums:
         weights = np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
         self.x_apart = B * weights.size > LARGE
         K = H if self.x_apart else H + D + 1
-        self.h_x_1 = np.empty((block + 1, B, K), dtype)
-        self.h_x_1[..., H:] = 1  # x is written to later
+        self.h_x_1 = np.ones((block + 1, B, K), dtype)  # h and x are written to later
         self.hs, self.z = self.h_x_1[..., :H], np.empty((4, B, H), dtype)
         self.product: Product
         self.W: Array
@@ -247,8 +247,7 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     p, (T, B, D) = tape.params, tape.x.shape
     H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype
     dx, δ25, δ11 = np.empty((T, B, D), dtype), dh_T.copy(), dC_T.copy()
-    h_x_1 = np.empty((block_of(tape.x), B, H + D + 1), dtype)
-    h_x_1[..., -1] = 1
+    h_x_1 = np.ones((block_of(tape.x), B, H + D + 1), dtype)
     dWUb = np.zeros((H + D + 1, 4 * H), dtype)
     of_a_block = np.empty_like(dWUb)
     few = by_jacobians(tape, dh, dh_T, dC_T)

@@ -35,10 +35,8 @@ def locate(evidence: Sequence[Evidence]) -> str:
     if not fits:
         return ""
     digits = "every error is as small as one of rounding to float32; "
-    told = all(
-        slight(fit) and fit.evidence.truth.tells(FLOAT32) for fit in fits
-    )  # where float32 loses all, all is slight
-    few = digits if told else ""
+    # Where float32 loses all, every error is slight.
+    few = digits if all(slight(fit) and fit.evidence.truth.tells(FLOAT32) for fit in fits) else ""
     forward = [fit for fit in fits if fit.wrong()[: fit.forward_cells].any()]
     return few + (located_forward(forward[0]) if forward else located_backward(fits[0], sole_gate(fits)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reference.oracle import tolerance
 from reference.oracle.files import write_run
 from reference.oracle.laid_out import OWN
 from reference.oracle.report import Report
@@ -93,8 +94,8 @@ def script(file: str, report: Report) -> str:
     expected = []
     for name in OUTPUTS:
         right = kept.truth.blocks[name]
-        unit = float(np.finfo(dtype).eps) * kept.truth.scales[name] + float(np.finfo(dtype).tiny)
-        allowed = np.broadcast_to(np.asarray(kept.truth.tolerances[name] * unit), right.shape)
+        unit = tolerance.unit(kept.truth.scales[name], dtype)
+        allowed = np.broadcast_to(kept.truth.tolerances[name] * unit, right.shape)
         expected.append(f'    "{name}": ({literal(right)}, {literal(allowed)}),')
     return SCRIPT.format(
         title=f"What {report.subject} gives on {kept.which} is not what an LSTM gives.",

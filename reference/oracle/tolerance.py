@@ -11,8 +11,8 @@ it; and then so may h. Where f or h is a factor of a scale it counts as `SMALLES
 What one run does to rounding errors over time is not in the scale. It is measured: of each block a
 float32 evaluation by autodiff loses so many units, and an honest implementation may lose `MARGIN`
 times as many. Where a run amplifies errors, one direction outgrows all others, and what is lost is a
-random number times a size that is the run's. One evaluation may be lucky: of two normal numbers, one
-is more than 8 times the other with a probability of 0.08. So a run is suspected that loses more than
+random number times a size that is the run's. One evaluation may be lucky: of two normal numbers,
+the first is more than 8 times the second with a probability of 0.08. So a run is suspected that loses more than
 the rounding of its sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs are evaluated
 besides whose inputs are a unit of rounding away, and what counts is the root of the sum of squares of
 all that is lost: a normal number is more than 8 times that of eight others with a probability of
@@ -33,7 +33,7 @@ from reference.run import GATES, Array, DType
 LEAST = 64.0
 MARGIN = 8.0
 PER_STEP = 2.0
-SUSPECT = 1.25
+SUSPECT = 1.25  # times √(D + H)
 NEIGHBOURS = 7
 SMALLEST = 1 / 16
 

@@ -108,20 +108,20 @@ def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list
         for k, (_, _, D, H) in enumerate(case.sizes for case in cases)
         if found[k].tells(FLOAT64) and tolerance.suspected(found[k].loss, terms=D + H)
     ]
-    near = losses([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
+    near = losses_of([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
     for n, k in enumerate(suspects):
         some = [found[k].losses, *near[n * tolerance.NEIGHBOURS : (n + 1) * tolerance.NEIGHBOURS]]
-        together = {name: math.hypot(*(losses[name] for losses in some)) for name in DIMS}
+        together = {name: math.hypot(*(one[name] for one in some)) for name in DIMS}
         found[k] = replace(found[k], losses=together)
     return found
 
 
-def losses(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
+def losses_of(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
     """What is lost of each block of each case."""
     found: dict[int, dict[str, float]] = {}
     for shape, most, numbers in calls(cases, many):  # each is waited for, and gone before the next: they may be large
         batch = Batch([cases[k] for k in numbers], shape, most)
-        found |= {k: batch.lost(lane) for lane, k in enumerate(numbers)}
+        found |= {k: batch.losses_of(lane) for lane, k in enumerate(numbers)}
     return [found[k] for k in range(len(cases))]
 
 
@@ -168,9 +168,9 @@ class Batch:
         found = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
         return found | {"C_T": found["C"]}
 
-    def lost(self, lane: int) -> dict[str, float]:
+    def losses_of(self, lane: int) -> dict[str, float]:
         """What the run in this lane loses of each block."""
-        return {name: losses[lane] for name, losses in self.losses.items()}
+        return {name: by_lane[lane] for name, by_lane in self.losses.items()}
 
     def last(self, timed: Array) -> Array:
         """What a block, or a scale, is at the last step of each run."""
@@ -199,7 +199,7 @@ class Batch:
         def scale(name: str) -> Array:
             return self.scales[name][lane][: size["T"]]  # a block without steps has one scale, there as well
 
-        found = Truth(Cut(block), Cut(scale), self.lost(lane), self, lane)
+        found = Truth(Cut(block), Cut(scale), self.losses_of(lane), self, lane)
         return found if 2 * len(self.cases) > self.lanes else found.alone()
 
 

@@ -131,7 +131,7 @@ def text(errors: list[Error], shares: dict[str, tuple[float, float]], tables: It
 
 Written by `make accuracy`. The truth is `reference.certified`: balls, known to 25 digits and more. Judged are
 `manual.bptt`, `manual.fused` and the autodiff of `reference` (JAX on the CPU), always in this order, on {runs} runs of
-B = 2 and B = 1 in turn, D=3, H=4, in both precisions.
+B=2 and B=1 in turn, D=3, H=4, in both precisions.
 
 ![The error against the number of steps](accuracy.svg)
 

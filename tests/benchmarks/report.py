@@ -50,7 +50,6 @@ def tables(found: dict[str, Any]) -> dict[str, list[list[str]]]:
             ["size", "value", "ms"],
             *rows,
         ]
-    made["Where the time goes, forward and backward, one thread: shares of it, which overlap"] = shares(found)
     return made
 
 
@@ -59,35 +58,24 @@ def one_thread(found: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for row in found["races"] if (row["threads"], row["task"]) == ("one", "both")]
 
 
-def shares(found: dict[str, Any]) -> list[list[str]]:
-    """How much of the time the products alone take, and the calls alone."""
-    rows = one_thread(found)
-    head = ["T, B, D, H", "dtype", "GEMMs", "NumPy's calls"]
-    cells = [[f"{100 / row['ratio'][name]:.0f} %" for name in ("gemms", "calls")] for row in rows]
-    places = [[", ".join(map(str, row["shape"])), row["dtype"]] for row in rows]
-    return [head, *([*place, *shares] for place, shares in zip(places, cells, strict=True))]
-
-
 def limits(found: dict[str, Any]) -> str:
-    """What no arithmetic could be quick enough for: calls beside JAX, products beside PyTorch."""
+    """What the calls alone and the products alone take, beside what peers take in all."""
     one = [row for row in one_thread(found) if row["shape"][1] == 1]
     large = [row for row in one_thread(found) if row["shape"][3] >= 128 and row["dtype"] == "float32"]
-    texts = [
-        f"For one sequence the calls of NumPy alone take {span(one, 'calls', 'jax')} of what JAX takes in all, "
-        "which compiles the loop.",
-        f"From 128 units on the products alone, by NumPy's BLAS, take {span(large, 'gemms', 'torch')} of what PyTorch "
-        "takes in all in float32, with a BLAS of its own.",
-    ]
-    return " ".join(text for text in texts if NONE not in text)
-
-
-NONE = "nothing known"
+    texts = []
+    if calls := span(one, "calls", "jax"):
+        texts.append(
+            f"For one sequence the calls of NumPy alone take {calls} of what JAX takes, which compiles the loop."
+        )
+    if products := span(large, "gemms", "torch"):
+        texts.append(f"From 128 units on the products alone take {products} of what PyTorch takes in float32.")
+    return " ".join(texts)
 
 
 def span(rows: list[dict[str, Any]], part: str, peer: str) -> str:
-    """The shares that something in `manual` has of a peer's time, from the least to the most."""
+    """The shares that a part of `manual`'s time has of a peer's, from the least to the most; empty without the peer."""
     shares = [100 * row["ratio"][peer] / row["ratio"][part] for row in rows if peer in row["ratio"]]
-    return f"{min(shares):.0f} to {max(shares):.0f} %" if shares else NONE
+    return f"{min(shares):.0f} to {max(shares):.0f} %" if shares else ""
 
 
 def caption(found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
 
 The mutants are cosmic-ray's and those of `operators`, its record is kept in `.mutants`, and a run that is cut short
 goes on where it stopped. After a change of a test alone, those that were killed count as killed; `--fresh` tries all
-again. Files that suites.toml calls drafts are changed only when they are named. The exit status is 1 if a mutant
+again. The exit status is 1 if a mutant
 survives that `equivalent.toml` does not list, or if it lists one that does not.
 """
 
@@ -48,7 +48,7 @@ def main() -> int:
         if options.fresh:
             session.clear()
         for suite in SUITES:
-            asked = options.files or ([] if suite.get("draft") else suite["files"])
+            asked = options.files or suite["files"]
             files = [file for file in suite["files"] if file in asked]
             if files:
                 scores |= run(suite, files, session, Path(folder), options.jobs)

@@ -18,11 +18,11 @@ MARKS = "<!-- mutants -->", "<!-- /mutants -->"
 
 
 def without_suite(root: Path, suites: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The files of manual/ and reference/ that no suite names, or a draft alone.
+    """The files of manual/ and reference/ that no suite names.
 
     Folders of reference/oracle/ of which none is named are told as such.
     """
-    named = {file for suite in suites if not suite.get("draft") for file in suite["files"]}
+    named = {file for suite in suites for file in suite["files"]}
     paths = [path for part in ("manual", "reference") for path in (root / part).rglob("*.py")]
     all_ = sorted(path.relative_to(root) for path in paths)
     judged = {folder for file in all_ if file.as_posix() in named for folder in file.parents}

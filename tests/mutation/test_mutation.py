@@ -124,10 +124,7 @@ def test_what_no_suite_names_is_told_a_folder_of_the_oracle_at_once(tmp_path: Pa
         (tmp_path / "reference/oracle" / folder).mkdir()
         for file in ("e.py", "f.py"):
             (tmp_path / "reference/oracle" / folder / file).touch()
-    suites: list[dict[str, Any]] = [
-        {"files": ["manual/b.py", "reference/oracle/bugs/e.py"]},
-        {"files": ["reference/c.py"], "draft": True},
-    ]
+    suites: list[dict[str, Any]] = [{"files": ["manual/b.py"]}, {"files": ["reference/oracle/bugs/e.py"]}]
     assert report.without_suite(tmp_path, suites) == [
         "manual/a.py",
         "reference/c.py",

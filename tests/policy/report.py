@@ -119,9 +119,9 @@ Written by `make false-alarms` on {date.today()}; {listed(versions(*PACKAGES))}.
 **Does it fail an honest LSTM?** {summary(found)}
 
 Runs are drawn as `lstm-oracle check` draws them; one of sixteen has 400 steps, and one has recurrent weights that are
-up to fourteen times as large, so that it may amplify errors. A run's error is that of its worst
-block and step, as a share of the tolerance; above 1 it is a false alarm. {found.refused} more runs were left out, on
-which rounding alone may change more than 1 %: the judge refuses them.
+up to fourteen times as large, so that it may amplify errors. A run's error is that of its worst block and step, as a
+share of the tolerance; above 1 it is a false alarm. {found.refused} more runs were left out, on which rounding alone
+may change more than 1 %: the judge refuses them.
 
 {parts[0]}
 {parts[1]}

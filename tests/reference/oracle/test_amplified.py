@@ -12,7 +12,7 @@ from reference.oracle import judge, ours, tolerance, truth
 from reference.oracle.cases import Case, Sizes
 from reference.oracle.findings import judge as findings
 from reference.oracle.padding import calls
-from reference.oracle.truth import BLOCKS, DIMS, FLOAT32, FLOAT64, Truth, looked_around, losses, neighbour, truths
+from reference.oracle.truth import BLOCKS, DIMS, FLOAT32, FLOAT64, Truth, looked_around, losses_of, neighbour, truths
 from reference.run import Array
 from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import backward
@@ -31,7 +31,7 @@ def amplified(factor: float, dtype: str, seeds: Iterable[int]) -> list[tuple[Cas
 def test_what_is_lost_by_no_luck_on_any_run_nearby_is_allowed() -> None:
     """By one evaluation alone a few honest runs of a hundred would be wrong, and other ones on another machine."""
     known = amplified(6, "float64", range(70, 110))
-    by_themselves = losses([case for case, _ in known], many=False)
+    by_themselves = losses_of([case for case, _ in known], many=False)
     more = [nearby.losses["dx"] / alone["dx"] for (_, nearby), alone in zip(known, by_themselves, strict=True)]
     assert min(more) >= 1
     assert 2 < np.median(more) < 20
@@ -72,7 +72,7 @@ def test_what_is_lost_nearby_counts_too_and_of_suspects_alone(monkeypatch: pytes
         seen.extend((case.number, case.inputs["x"], many) for case in cases)
         return [dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n, case in enumerate(cases)]
 
-    monkeypatch.setattr(truth, "losses", nearby)
+    monkeypatch.setattr(truth, "losses_of", nearby)
     cases = [Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs) for number in range(5)]  # D + H is 9
     found = [of_losses(h=3.75), of_losses(h=3.76), of_losses(C=900, dx=2), of_losses(h=9e4), of_losses(h=np.inf)]
     after = looked_around([*found], cases, many=True)
@@ -95,8 +95,8 @@ def test_the_size_of_a_sum_is_of_inputs_and_units(monkeypatch: pytest.MonkeyPatc
 
 def test_losses_are_those_of_each_run_in_the_order_of_the_runs() -> None:
     runs = [drawn(sizes, "ordinary", "float32", k) for k, sizes in enumerate([(3, 2, 4, 5), (3, 5, 17, 40)] * 2)]
-    assert losses(runs, many=False) == [losses([run], many=False)[0] for run in runs]
-    assert len({each["h"] for each in losses(runs, many=False)}) == 4
+    assert losses_of(runs, many=False) == [losses_of([run], many=False)[0] for run in runs]
+    assert len({each["h"] for each in losses_of(runs, many=False)}) == 4
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -140,10 +140,12 @@ def test_runs_nearby_are_computed_in_the_shapes_of_the_runs_themselves(
             made.append((shape, lanes))
             self.cases = cases
 
-        def lost(self, lane: int) -> dict[str, float]:
+        def losses_of(self, lane: int) -> dict[str, float]:
             return {"h": float(self.cases[lane].number)}
 
     monkeypatch.setattr(truth, "Batch", Stub)
     run = without_zeros((3, 2, 4, 5))
-    assert losses([Case(number, "ordinary", run.inputs) for number in range(7)], many) == [{"h": n} for n in range(7)]
+    assert losses_of([Case(number, "ordinary", run.inputs) for number in range(7)], many) == [
+        {"h": n} for n in range(7)
+    ]
     assert made == [(shape, lanes) for shape, lanes, _ in calls([run] * 7, many)]

@@ -14,7 +14,7 @@ from reference.oracle.bugs.cell import Blocks, Edges, Step
 from reference.oracle.cases import Case, draw_inputs
 from reference.oracle.diagnosis import Evidence, diagnose, locate
 from reference.oracle.findings import judge
-from reference.oracle.fit import Fit, Program
+from reference.oracle.fit import Fit
 from reference.oracle.truth import Truth, truths
 from reference.run import OUTPUTS, WEIGHTS, Array
 from tests.reference.oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
@@ -168,8 +168,7 @@ def test_a_run_that_overflows_does_not_hide_the_name_of_the_mistake_that_does_it
 
 
 @pytest.mark.parametrize("seed", [28, 39])
-def test_what_no_mistake_is_needed_to_explain_gets_a_place_and_no_name(seed: int) -> None:
-    """On these runs the unit in NumPy loses more than autodiff does: it explains itself, off by as much."""
+def test_an_error_just_above_the_tolerance_gets_a_place_and_no_name(seed: int) -> None:
     inputs = draw_inputs(np.random.default_rng(seed), (12, 2, 3, 5), "ordinary", FLOAT64)
     case = Case(0, "ordinary", inputs | {name: 8 * a for name, a in inputs.items() if name[0] == "W"})
     known = [(case, truths([case])[0])]
@@ -184,7 +183,6 @@ def test_what_no_mistake_is_needed_to_explain_gets_a_place_and_no_name(seed: int
         return evidence_of(Off, known, ["h"])
 
     wrong = next(evidence for evidence in map(off, 1e-14 * 2 ** np.arange(0, 10, 0.25)) if caught(evidence))
-    assert Fit(wrong[0]).explained(Program())
     assert diagnose(wrong) == []
     assert "first wrong at step 11 of 12 in row 0 of the batch: h is wrong" in locate(wrong)
 
