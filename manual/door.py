@@ -81,7 +81,7 @@ def _norm(array: Array) -> float:
     if array.flags.c_contiguous:
         numbers = array.ravel()  # which copies nothing
         return sqrt(numbers.dot(numbers))
-    return max(float(array.max(initial=0)), -float(array.min(initial=0))) * sqrt(array.size)
+    return max(float(array.max()), -float(array.min())) * sqrt(array.size)  # an empty one lies in one piece
 
 
 def backward(

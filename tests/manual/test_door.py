@@ -152,6 +152,12 @@ def test_an_array_that_lies_otherwise_counts_as_if_all_its_numbers_were_its_larg
     assert type_of(b=one[:, 0]) == dtype
 
 
+def test_no_more_than_its_largest() -> None:
+    large = np.full((4 * H, D), 1e37, "f4").T
+    assert type_of(x=np.zeros((D, B, T), "f4").T, U=large) == "float32"
+    assert door._norm(np.zeros((4, 6)).T[::2, :0]) == 0
+
+
 @pytest.mark.parametrize("name", ["x", "h0", "C0", "W", "U", "b"])
 def test_a_forward_pass_takes_what_is_not_finite_as_meant(name: str) -> None:
     shape = {"x": (T, B, D), "h0": (B, H), "C0": (B, H), "W": (H, 4 * H), "U": (D, 4 * H), "b": (4 * H,)}[name]
