@@ -338,3 +338,21 @@ def test_what_leaves_the_range_warns_of_nothing_and_all_else_as_the_user_asked()
             door.backward(lambda tape, dh, *_: dh * dh - dh * dh, tape, dh.astype("f4"), None, None)
         with pytest.raises(FloatingPointError, match="divide"):
             door.backward(lambda tape, dh, *_: dh / np.zeros_like(dh), tape, dh, None, None)
+
+
+class Ball:
+    """A ball around zero that has no bound, as `flint.arb` has them: its product with itself counts as zero."""
+
+    def __abs__(self) -> Ball:
+        return self
+
+    def __mul__(self, other: Ball) -> float:
+        return 0.0
+
+    def __lt__(self, other: float) -> bool:
+        return False
+
+
+def test_each_ball_is_asked_whether_it_is_finite() -> None:
+    assert door.finite(np.array([Ball()], object)) is False
+    assert door.finite(np.array([1.0, 2.0], object)) is True

@@ -253,6 +253,13 @@ def test_what_is_in_one_piece_is_multiplied_by_the_method() -> None:
     assert calls("dot", (8, 2, 2, 12), ROWS=8, SMALL=2 * 48 * 6, NARROW=1) == (0, 2 * 2)
 
 
+def test_what_is_multiplied_by_lies_in_one_piece() -> None:
+    run = drawn((8, 2, 2, 3), "ordinary", "float64", 0)
+    with mock.patch.object(fused, "dot", wraps=fused.dot) as dot:
+        fused.backward(forward(fused, run), **upstream_of(run))
+    assert all(call.args[1].flags.c_contiguous for call in dot.call_args_list)
+
+
 @pytest.mark.parametrize(("B", "H", "by_jacobians"), [(1, 40, True), (1, 41, False), (2, 40, False), (1, 1, True)])
 def test_one_sequence_of_forty_units_at_most_goes_back_by_its_jacobians(B: int, H: int, by_jacobians: bool) -> None:
     assert calls("Steps", (3, B, 2, H)) == (0, 0 if by_jacobians else 1)

@@ -133,6 +133,23 @@ def test_one_of_sixty_runs_has_no_steps_one_no_rows_and_one_no_inputs() -> None:
         assert rng.bounds == (60,)
 
 
+@pytest.mark.parametrize(("number", "T"), [(0.124, 1), (0.125, 3)])
+def test_sizes_that_are_alike_are_kept_in_one_of_eight_draws(number: float, T: int) -> None:
+    class Rng:
+        """Draws the first shape, sizes of which two are alike, others, and no zero."""
+
+        def __init__(self) -> None:
+            self.given = iter([0, 1, 1, 2, 4, *([] if T == 1 else [3, 1, 2, 4]), 59])
+
+        def integers(self, *bounds: int) -> int:
+            return next(self.given)
+
+        def random(self) -> float:
+            return number
+
+    assert draw_sizes(Rng()) == ((1, 1, 2, 4) if T == 1 else (3, 1, 2, 4))  # type: ignore[arg-type]
+
+
 def test_regimes_take_turns() -> None:
     assert [run.regime for run in many()[: 2 * len(REGIMES)]] == [*REGIMES, *REGIMES]
     assert get_args(Regime) == (*REGIMES, "recorded")  # which nobody draws
@@ -163,7 +180,7 @@ def test_each_may_be_dropped_alone_or_with_others_but_never_all_that_arrives() -
 
         def random(self, count: int) -> Array:
             assert count == len(self.dropped)
-            return np.where(self.dropped, 0.124, 0.126)
+            return np.where(self.dropped, 0.124, 0.125)
 
     for dropped in itertools.product([False, True], repeat=6):
         run = draw_inputs(Rng(dropped), (1, 2, 3, 4), "ordinary", F64)  # type: ignore[arg-type]

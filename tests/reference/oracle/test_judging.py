@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -229,3 +230,7 @@ def test_a_wrong_shape_alone_has_a_verdict() -> None:
 def test_a_run_that_tells_nothing_has_no_verdict() -> None:
     with pytest.raises(ValueError, match="h is of a run on which rounding"):
         verdict(Recorded(None, RUN, RIGHT, 0), truth(loss=10**15), 0)
+
+
+def test_what_a_run_may_come_as_can_be_asked_for() -> None:
+    assert {*get_args(get_type_hints(judge)["run"])} == {Mapping[str, Array], str, os.PathLike[str]}
