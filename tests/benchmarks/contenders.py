@@ -66,89 +66,100 @@ def gemms(work: Work) -> Call:
     """The matrix products that the algorithm cannot do without, in NumPy, in the faster of two ways.
 
     Either one product a step each way, all others in one for as many steps as stay in the cache; or as
-    `manual` regroups those of a step, which has x put beside h. Nothing else is computed.
+    `manual` regroups those of a step. Of the rest there is the loop over the steps, and in the second way
+    `from_x`, which puts x beside h; no sum of the blocks' dW, no gate, no tape.
     """
-    ways = [plain_gemms(work), regrouped_gemms(work)]
-    clock = clock_of_threads()
-
-    def seconds(call: Call) -> float:
-        start = clock()
-        call()
-        return clock() - start
-
-    best = [min(seconds(way) for _ in range(7)) for way in ways]
+    ways, seconds = [plain_gemms(work), regrouped_gemms(work)], clock()
+    for way in ways:
+        way()  # what is slow the first time alone must not choose
+    best = [float("inf")] * 2
+    for _ in range(9):  # in turns, for a machine that is busy for a while slows both
+        for k, way in enumerate(ways):
+            start = seconds()
+            way()
+            best[k] = min(best[k], seconds() - start)
     return ways[best.index(min(best))]
 
 
 def plain_gemms(work: Work) -> Call:
     """With h @ W in each step, x @ U for many at once."""
-    a, steps = work.arrays(), max(1, min(work.T, 512 // work.B))
-    x, h, W, U = a["x"], a["dh"], a["W"], a["U"]
+    a, steps = work.arrays(), min(work.T, max(1, 512 // work.B))
+    x, states, W, U = a["x"], a["dh"], a["W"], a["U"]
     from_x, z = np.empty((steps * work.B, 4 * work.H), W.dtype), np.empty((work.B, 4 * work.H), W.dtype)
-    W_T, δ25, back = np.ascontiguousarray(W.T), np.empty_like(h[0]), block_gemms(work, steps)
-    Δ = np.repeat(h[:steps], 4, axis=2)
+    W_T, δ25, back = np.ascontiguousarray(W.T), np.empty_like(states[0]), block_gemms(work)
+    Δ = np.repeat(states[:steps], 4, axis=2)
 
     def call() -> None:
-        for s in range(0, work.T, steps):
-            n = min(steps, work.T - s)
-            np.dot(x[s : s + n].reshape(n * work.B, work.D), U, out=from_x[: n * work.B])
-            for h_t in h[s : s + n]:
-                np.dot(h_t, W, out=z)
+        for at in blocks(work.T, steps):
+            rows = x[at].reshape(-1, work.D)
+            np.dot(rows, U, out=from_x[: len(rows)])
+            for h in states[at]:
+                np.dot(h, W, out=z)
         if work.task == "both":
-            for s in range(0, work.T, steps):
-                n = min(steps, work.T - s)
-                for Δ_t in Δ[:n]:
+            for at in reversed(blocks(work.T, steps)):
+                some = Δ[: at.stop - at.start]
+                for Δ_t in some:
                     np.dot(Δ_t, W_T, out=δ25)
-                back(n)
+                back(at, some)
 
     return call
 
 
 def regrouped_gemms(work: Work) -> Call:
-    """As `manual.fused` has them."""
+    """As `manual.fused` has them; h lies in the block's room, where a step leaves it."""
     from manual import Params, fused
 
     a = work.arrays()
-    params, steps = Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"])
-    sums, way, back = fused.Sums(params, steps, work.B), fused.Steps(params, steps, work.B), block_gemms(work, steps)
+    x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"])
+    sums, way, back = fused.Sums(params, steps, work.B), fused.Steps(params, steps, work.B), block_gemms(work)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
     sums.hs[:-1] = a["dh"][:steps]
-    product, W_T, δ25 = np.matmul, way.W_T, np.empty((work.H // way.tile, work.B, way.tile), Δ.dtype)
-    if way.tile == work.H:
-        product, W_T, δ25 = np.dot, W_T[0], δ25[0]
+    δ25, W_T = np.empty_like(a["dh"][0]), way.W_T
+    product: fused.Product = np.matmul
+    to_δ25 = δ25.reshape(work.B, work.H // way.tile, way.tile).swapaxes(0, 1)
+    if way.tile == work.H:  # as in `Steps.back`
+        product, to_δ25, W_T = fused.dot, δ25, W_T[0]
 
     def call() -> None:
-        for s in range(0, work.T, steps):
-            n = min(steps, work.T - s)
-            sums.from_x(a["x"][s : s + n])
-            for h_x_1 in sums.h_x_1[:n]:
+        for at in blocks(work.T, steps):
+            sums.from_x(x[at])
+            for h_x_1 in sums.h_x_1[: at.stop - at.start]:
                 sums.product(h_x_1, sums.W, sums.to)
         if work.task == "both":
-            for s in range(0, work.T, steps):
-                n = min(steps, work.T - s)
-                for Δ_t in Δ[:n]:
-                    product(Δ_t, W_T, δ25)
-                back(n)
+            for at in reversed(blocks(work.T, steps)):
+                some = Δ[: at.stop - at.start]
+                for Δ_t in some:
+                    product(Δ_t, W_T, to_δ25)
+                back(at, some)
 
     return call
 
 
-def block_gemms(work: Work, steps: int) -> Callable[[int], None]:
-    """dW, dU, db and dx of a block of steps, or of as many of them as it is told."""
-    a, B, width = work.arrays(), work.B, work.H + work.D + 1
-    h_x_1 = np.concatenate([a["dh"], a["x"], np.ones_like(a["x"][..., :1])], axis=2)[:steps].reshape(steps * B, width)
-    Δ, U_T = np.repeat(a["dh"][:steps], 4, axis=2).reshape(steps * B, 4 * work.H), np.ascontiguousarray(a["U"].T)
-    dWUb, dx = np.empty((width, 4 * work.H), Δ.dtype), np.empty((steps * B, work.D), Δ.dtype)
+def block_gemms(work: Work) -> Callable[[slice, Any], None]:
+    """dW, dU, db and dx of the steps of a block, given their Δ."""
+    a = work.arrays()
+    h_x_1 = np.concatenate([a["dh"], a["x"], np.ones_like(a["x"][..., :1])], axis=2)
+    U_T, dx = np.ascontiguousarray(a["U"].T), np.empty_like(a["x"])
+    dWUb = np.empty((h_x_1.shape[2], 4 * work.H), dx.dtype)
 
-    def back(n: int) -> None:
-        np.dot(h_x_1[: n * B].T, Δ[: n * B], out=dWUb)
-        np.dot(Δ[: n * B], U_T, out=dx[: n * B])
+    def call(at: slice, Δ: Any) -> None:
+        rows = Δ.reshape(-1, 4 * work.H)
+        np.dot(h_x_1[at].reshape(len(rows), -1).T, rows, out=dWUb)
+        np.dot(rows, U_T, out=dx[at].reshape(-1, work.D))
 
-    return back
+    return call
+
+
+def blocks(T: int, steps: int) -> list[slice]:
+    """All T steps, so many at a time; the last ones are fewer where T is no multiple."""
+    return [slice(s, min(s + steps, T)) for s in range(0, T, steps)]
 
 
 def calls(work: Work) -> Call:
-    """About the calls of NumPy that `manual` makes, on so few numbers that nothing else takes time."""
+    """About the calls of NumPy that `manual` makes, on numbers so few that only they take time: one unit, one input.
+
+    About: where x is apart or a product is cut into tiles they are others.
+    """
     return fused(replace(work, B=min(work.B, 2), D=1, H=1))  # the calls for one sequence are others than for many
 
 
@@ -179,7 +190,7 @@ def torch(work: Work) -> Call:
 
 
 def jax(work: Work) -> Call:
-    """JAX: `jit` of a scan over stacked gates, rolled as by default, and of its autodiff."""
+    """JAX: `jit` of a scan over stacked gates and of its autodiff. The scan's `unroll` is left at its default."""
     import jax
     import jax.numpy as jnp
 
@@ -238,8 +249,8 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def clock_of_threads() -> Callable[[], float]:
-    """Seconds: of its CPU where one thread runs, so that others who use it do not count; else of the wall."""
+def clock() -> Callable[[], float]:
+    """What tells the seconds: on one CPU those of that CPU, so that others who use it do not count; else the wall."""
     return time.process_time if threads() == 1 else time.perf_counter
 
 

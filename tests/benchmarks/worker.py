@@ -1,4 +1,4 @@
-"""One contender in a process of its own: told what to do on standard input, answers with seconds."""
+"""One contender in a process of its own: told what to do on standard input, answers with seconds of `clock`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 import os
 import sys
 
-from tests.benchmarks.contenders import CONTENDERS, Work, clock_of_threads
+from tests.benchmarks.contenders import CONTENDERS, Work, clock
 
 
 def main(name: str) -> None:
     """Answer each line: a piece of work makes it ready, a number calls it so many times."""
-    call = None
-    clock = clock_of_threads()
+    call, seconds = None, clock()
     for line in sys.stdin:
         request = json.loads(line)
         if isinstance(request, dict):
@@ -23,10 +22,10 @@ def main(name: str) -> None:
                 call()
         else:
             assert call
-            start = clock()
+            start = seconds()
             for _ in range(request):
                 call()
-            answer = (clock() - start) / request
+            answer = (seconds() - start) / request
         print(json.dumps(answer), flush=True)
 
 
