@@ -59,3 +59,14 @@ def test_what_the_fast_twin_holds_is_handed_out_block_by_block_and_nothing_is_wr
     assert all(finding.ok for finding in judge(truth_of(run), found | {"dh0": δ25, "dC0": δ11}, run.dtype))
     for name, array in run.inputs.items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_whether_jacobians_will_do_is_asked_of_all_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    tape, upstream = ours.forward(fused, RUN)
+    asked = []
+    monkeypatch.setattr(fused, "by_jacobians", lambda *args: asked.append(args))
+    ours.gate_deltas(tape, **upstream)
+    ((of, *arriving),) = asked
+    assert of is tape
+    for got, given in zip(arriving, upstream.values(), strict=True):
+        assert got is given
