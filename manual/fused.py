@@ -252,7 +252,7 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     of_a_block = np.empty_like(dWUb)
     few = by_jacobians(tape, dh, dh_T, dC_T)
     for start, stretch in stretches_back(tape):
-        for s, Δ in blocks_back(stretch, dh[start : start + len(stretch.x)], δ25, δ11, few):
+        for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11, few):
             n = len(Δ)
             Δ = Δ.reshape(n * B, 4 * H)
             h_x_1[:n, :, :H] = stretch.hs[s : s + n]

@@ -92,6 +92,18 @@ def test_gradients_that_leave_the_range_come_back(B: int, seed: int, every: int)
         np.testing.assert_allclose(np.clip(got, -largest, largest).astype("f8"), within, rtol=1e-4, atol=allowed)
 
 
+def test_a_start_that_leaves_the_range_does_so_in_every_stretch_back() -> None:
+    """What the first step of all is handed decides for all of them, as it did there."""
+    params, x, h0, C0 = drawn((6, 2, 3, 4), "float32", 0)
+    h0 *= np.float32(1e37)
+    params.W *= np.float32(1e3)
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "run", recorded(fused.run, seen))
+        manual.backward(manual.forward(params, x, h0, C0, checkpoint=2), h0[None] * np.ones((6, 1, 1), "f4") * 0)
+    assert seen == ["float64"] * 6
+
+
 def test_memory_grows_as_the_output_does() -> None:
     T, H = 20_000, 16
 

@@ -340,6 +340,15 @@ def test_what_leaves_the_range_warns_of_nothing_and_all_else_as_the_user_asked()
             door.backward(lambda tape, dh, *_: dh / np.zeros_like(dh), tape, dh, None, None)
 
 
+@pytest.mark.parametrize("made", [lambda a: a * a, lambda a: np.inf * a - np.inf * a, lambda a: 1 / a / a])
+def test_nor_does_a_forward_pass_warn_of_too_much_nor_of_nothing_nor_of_too_little(
+    made: Callable[[Array], Array],
+) -> None:
+    large = np.full((B, H), 1e30, "f4")
+    with np.errstate(all="raise"):
+        door.forward(lambda params, x, h0, C0: States(x, h0, made(large)), params(), x_of(), None, None)
+
+
 class Ball:
     """A ball around zero that has no bound, as `flint.arb` has them: its product with itself counts as zero."""
 

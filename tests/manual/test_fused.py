@@ -168,6 +168,16 @@ def test_x_is_apart_once_all_that_a_step_multiplies_is_large() -> None:
         assert sums.h_x_1.shape == (8, 3, width)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_room_for_what_comes_of_x_is_made_where_it_is_apart(dtype: str) -> None:
+    for large, rooms in ((480, {}), (479, {"x_1": (7 * 3, 2 + 1), "zs_x": (4, 7 * 3, 5)})):
+        with taking(LARGE=large):
+            sums = fused.Sums(params_of(drawn((1, 3, 2, 5), "ordinary", dtype, 0)), block=7, B=3)
+        made = {name: array for name, array in vars(sums).items() if name in ("x_1", "zs_x")}
+        assert {name: array.shape for name, array in made.items()} == rooms
+        assert all(array.dtype == dtype for array in made.values())
+
+
 @pytest.mark.parametrize(("large", "width"), [(10**6, 12 + 3 + 1), (4 * 2 * 12 * 12, 12)])
 def test_there_the_tiles_are_those_of_a_gates_columns(large: int, width: int) -> None:
     for tile in (6, 4, 3):
