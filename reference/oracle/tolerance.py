@@ -33,7 +33,7 @@ from reference.run import GATES, Array, DType
 LEAST = 64.0
 MARGIN = 8.0
 PER_STEP = 2.0
-SUSPECT = 1.25  # times √(D + H)
+SUSPECT = 1.5  # times √(D + H)
 NEIGHBOURS = 7
 SMALLEST = 1 / 16
 
@@ -97,9 +97,12 @@ def tolerance(loss: float, steps: int) -> float:
     return max(LEAST, PER_STEP * steps, MARGIN * loss)
 
 
-def suspected(loss: float, terms: int) -> bool:
-    """Whether a run that loses so many units may amplify errors, rather than round sums of so many terms, D + H."""
-    return loss > SUSPECT * max(1, terms) ** 0.5
+def suspected(loss: float, steps: int, terms: int) -> bool:
+    """Whether a run that loses so many units may amplify errors, rather than round sums of so many terms, D + H.
+
+    Where its steps allow for more than `LEAST`, that many times as much is no reason yet.
+    """
+    return loss > SUSPECT * max(1, terms) ** 0.5 * tolerance(0, steps) / LEAST
 
 
 def at(state: Array) -> Array:

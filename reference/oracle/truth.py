@@ -105,8 +105,8 @@ def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list
     """The truths; the losses of a run that may amplify errors are put together from its own and those nearby."""
     suspects = [
         k
-        for k, (_, _, D, H) in enumerate(case.sizes for case in cases)
-        if found[k].tells(FLOAT64) and tolerance.suspected(found[k].loss, terms=D + H)
+        for k, (T, _, D, H) in enumerate(case.sizes for case in cases)
+        if tolerance.suspected(found[k].loss, steps=T, terms=D + H) and found[k].tells(FLOAT64)
     ]
     near = losses_of([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
     for n, k in enumerate(suspects):
@@ -119,8 +119,10 @@ def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list
 def losses_of(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
     """What is lost of each block of each case."""
     found: dict[int, dict[str, float]] = {}
-    for shape, most, numbers in calls(cases, many):  # each is waited for, and gone before the next: they may be large
-        batch = Batch([cases[k] for k in numbers], shape, most)
+    begun: Iterator[Any] = (
+        (some, Batch([cases[k] for k in some], shape, most)) for shape, most, some in calls(cases, many)
+    )
+    for (numbers, batch), _ in pairwise(chain(begun, [None])):  # two at a time and no more, for they may be large
         found |= {k: batch.losses_of(lane) for lane, k in enumerate(numbers)}
     return [found[k] for k in range(len(cases))]
 

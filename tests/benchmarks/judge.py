@@ -148,7 +148,7 @@ def parts(load: Load) -> list[str]:
     def scaled() -> None:
         for name in ("blocks", "scales", "losses"):
             batch.__dict__.pop(name, None)
-        assert len(batch.losses) == lanes
+        assert len(batch.losses["h"]) == lanes
 
     found = [load.title]
     for work in (

@@ -74,10 +74,10 @@ def test_what_is_lost_nearby_counts_too_and_of_suspects_alone(monkeypatch: pytes
 
     monkeypatch.setattr(truth, "losses_of", nearby)
     cases = [Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs) for number in range(5)]  # D + H is 9
-    found = [of_losses(h=3.75), of_losses(h=3.76), of_losses(C=900, dx=2), of_losses(h=9e4), of_losses(h=np.inf)]
+    found = [of_losses(h=4.5), of_losses(h=4.51), of_losses(C=900, dx=2), of_losses(h=9e4), of_losses(h=np.inf)]
     after = looked_around([*found], cases, many=True)
     assert [a is b for a, b in zip(after, found, strict=True)] == [True, False, False, True, True]
-    for k, own, first in ((1, {"h": 3.76}, 0), (2, {"C": 900.0, "dx": 2.0}, 7)):
+    for k, own, first in ((1, {"h": 4.51}, 0), (2, {"C": 900.0, "dx": 2.0}, 7)):
         for name in DIMS:
             nearby_too = [1 + first + n for n in range(7)] if name == "dx" else [3] * 7
             assert after[k].losses[name] == pytest.approx(np.linalg.norm([own.get(name, 0), *nearby_too])), name
@@ -86,11 +86,11 @@ def test_what_is_lost_nearby_counts_too_and_of_suspects_alone(monkeypatch: pytes
     assert {many for _, _, many in seen} == {True}
 
 
-def test_the_size_of_a_sum_is_of_inputs_and_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(tolerance, "suspected", lambda loss, terms: asked.append(terms))
-    looked_around([of_losses()], [without_zeros((3, 2, 4, 5))], many=False)
-    assert asked == [9]
+def test_a_run_is_suspected_by_its_worst_block_its_steps_and_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, int, int]] = []
+    monkeypatch.setattr(tolerance, "suspected", lambda *args, **named: asked.append((*args, *named.items())))
+    looked_around([of_losses(h=1, dx=2)], [without_zeros((3, 2, 4, 5))], many=False)
+    assert asked == [(2, ("steps", 3), ("terms", 9))]
 
 
 def test_losses_are_those_of_each_run_in_the_order_of_the_runs() -> None:

@@ -149,10 +149,10 @@ def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_floa
 
 
 def test_a_run_is_suspected_that_loses_more_than_its_sums_explain() -> None:
-    for terms, most in ((0, 1.25), (1, 1.25), (4, 2.5), (64, 10)):
-        assert not tolerance.suspected(most, terms)
-        assert not tolerance.suspected(most / 2, terms)
-        assert tolerance.suspected(1.001 * most, terms)
+    for terms, steps, most in ((0, 1, 1.5), (1, 1, 1.5), (4, 1, 3), (64, 1, 12), (64, 32, 12), (64, 48, 18)):
+        assert not tolerance.suspected(most, steps, terms)
+        assert not tolerance.suspected(most / 2, steps, terms)
+        assert tolerance.suspected(1.001 * most, steps, terms)
 
 
 def test_the_margin_is_more_than_luck_may_take_from_a_run_and_its_neighbours() -> None:
