@@ -11,14 +11,14 @@ it; and then so may h. Where f or h is a factor of a scale it counts as `SMALLES
 What one run does to rounding errors over time is not in the scale. It is measured: of each block a
 float32 evaluation by autodiff loses so many units, and an honest implementation may lose `MARGIN`
 times as many. Where a run amplifies errors, one direction outgrows all others, and what is lost is a
-random number times a size that is the run's. One evaluation may be lucky: of two normal numbers,
-the first is more than 8 times the second with a probability of 0.08. So a run is suspected that loses more than
-the rounding of its sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs are evaluated
-besides whose inputs are a unit of rounding away, and what counts is the root of the sum of squares of
-all that is lost: a normal number is more than 8 times that of eight others with a probability of
-1.5e-8 (Student's t of 8 degrees of freedom). Or an implementation may lose `PER_STEP` units at every
-step, for a cell state that hardly changes is rounded the same way at each: the sigmoid f by one unit,
-its product and the sum by half of one; or `LEAST` units, whatever is most.
+random number times a size that is the run's. One evaluation may be lucky: of two normal numbers, the
+first is more than 8 times the second with a probability of 0.08. So a run is suspected that loses
+more than the rounding of its sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs are
+evaluated besides whose inputs are a unit of rounding away, and what counts is the root of the sum of
+squares of all that is lost: a normal number is more than 8 times that of eight others with a
+probability of 1.5e-8 (Student's t of 8 degrees of freedom). Or an implementation may lose `PER_STEP`
+units at every step, for a cell state that hardly changes is rounded the same way at each: the sigmoid
+f by one unit, its product and the sum by half of one; or `LEAST` units, whatever is most.
 `make false-alarms` measures this on honest and on wrong implementations.
 """
 
