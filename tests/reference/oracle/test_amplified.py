@@ -9,9 +9,8 @@ import pytest
 
 from manual import fused
 from reference.oracle import judge, ours, tolerance, truth
-from reference.oracle.cases import Case, Sizes
+from reference.oracle.cases import Case
 from reference.oracle.findings import judge as findings
-from reference.oracle.padding import calls
 from reference.oracle.truth import BLOCKS, DIMS, FLOAT32, FLOAT64, Truth, looked_around, losses_of, neighbour, truths
 from reference.run import Array
 from tests.strategies import DTYPES, drawn, without_zeros
@@ -127,25 +126,3 @@ def test_there_is_a_loss_of_every_block() -> None:
     ((_, of_run),) = amplified(6, "float64", [105])
     assert set(of_run.losses) == set(of_run.tolerances) == set(DIMS) == set(BLOCKS) | {"C_T"}
     assert of_run.losses["C_T"] == of_run.losses["C"]
-
-
-@pytest.mark.parametrize("many", [True, False])
-def test_runs_nearby_are_computed_in_the_shapes_of_the_runs_themselves(
-    many: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
-
-    class Stub:
-        def __init__(self, cases: list[Case], shape: Sizes, lanes: int) -> None:
-            made.append((shape, lanes))
-            self.cases = cases
-
-        def losses_of(self, lane: int) -> dict[str, float]:
-            return {"h": float(self.cases[lane].number)}
-
-    monkeypatch.setattr(truth, "Batch", Stub)
-    run = without_zeros((3, 2, 4, 5))
-    assert losses_of([Case(number, "ordinary", run.inputs) for number in range(7)], many) == [
-        {"h": n} for n in range(7)
-    ]
-    assert made == [(shape, lanes) for shape, lanes, _ in calls([run] * 7, many)]
