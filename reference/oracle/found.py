@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from reference.oracle import wording
+from reference.oracle import tolerance, wording
 from reference.oracle.behaviour import MISBEHAVIOURS, Observation
 from reference.oracle.candidate import candidate
 from reference.oracle.cases import Case, draw_case
@@ -167,19 +167,19 @@ def confirmed(inputs: Run, truth: Truth, outputs: Run) -> list[Confirmed]:
         array = outputs[name]
         errors = truth.units(name, array, array.dtype)
         index = tuple(int(k) for k in np.unravel_index(np.argmax(errors), errors.shape))
-        got, kind = array[index].item(), np.finfo(array.dtype)
+        got = array[index].item()
         with precision(256):
             ball = arb(exact[name][index])
             off, ours = (float(abs(ball - arb(x)).lower()) for x in (got, float(truth.blocks[name][index])))
             near, digits = float(ball.mid()), ball.str(SHOWN, radius=False)
-        scale = float(np.broadcast_to(truth.scales[name], array.shape)[index])
+        scale = np.broadcast_to(truth.scales[name], array.shape)[index]
         numbers.append(
             Confirmed(
                 entry=f"{name}{list(index)}",
                 exact=digits,
                 got=got,
                 ulps=off / float(np.spacing(array.dtype.type(abs(near)))),
-                units=off / (float(kind.eps) * scale + float(kind.tiny)),
+                units=off / float(tolerance.unit(scale, array.dtype)),
                 allowed=truth.tolerances[name],
                 ours=ours / float(np.spacing(abs(near))),
             )

@@ -14,7 +14,8 @@ import numpy as np
 from reference.oracle.bugs.cell import SUMS, TO_X, VALUES, Blocks, Edges, Step
 from reference.oracle.bugs.unit import Unit
 from reference.oracle.fit import FORWARD, Evidence, Fit, fits_shapes, is_finite
-from reference.oracle.rounding import FLOAT32, slight
+from reference.oracle.rounding import slight
+from reference.oracle.truth import FLOAT32
 from reference.run import GATES, Array
 
 STEPS: dict[str, Callable[[int, int], bool]] = {  # of t and T

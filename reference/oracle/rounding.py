@@ -16,10 +16,10 @@ import numpy as np
 from reference.oracle import tolerance
 from reference.oracle.bugs import CATALOGUE, Bug, Unit
 from reference.oracle.fit import Evidence, Fit, Program
+from reference.oracle.truth import FLOAT32
 from reference.run import GATES, Array
 
 UNREPEATABLE = ("tanh_in_float32", "sigmoid_in_float32", "totals_in_float32", "backward_in_float32", "all_in_float32")
-FLOAT32 = np.dtype(np.float32)
 Marks = dict[object, bool]
 
 

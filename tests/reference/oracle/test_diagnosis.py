@@ -245,9 +245,6 @@ def test_no_error_is_called_as_small_as_float32_s_where_float32_tells_nothing(
     assert locate(near).startswith("forward: first wrong")
 
 
-# What is not in the catalogue.
-
-
 def test_an_empty_run_is_no_evidence() -> None:
     known = known_runs(sizes=[(0, 2, 3, 4)])
     assert diagnose(evidence_of(Unit, known)) == []
