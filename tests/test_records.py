@@ -37,7 +37,7 @@ RECORDS: dict[str, Any] = {
     "outputs": Observation(),
     "file": Recorded(None, RUN, {}, 0),
     "edge": MISPRINTS[0],
-    "losses": Truth({}, {}, {}),
+    "scales": Truth(RUN, RUN.sizes, {}, {}),
     "step": Mismatch("bptt", RUN, "h", 1),
 }
 

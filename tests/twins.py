@@ -57,7 +57,7 @@ def truth_of(run: Case) -> truth.Truth:
     if key not in _truths:
         if len(_truths) >= 500:
             _truths.clear()
-        _truths[key] = truth.truths([run])[0]
+        _truths[key] = truth.truths([run])[0].alone()
     return _truths[key]
 
 
@@ -68,8 +68,8 @@ def judge(run: Case, blocks: Mapping[str, Array]) -> None:
         want, scale = true.blocks[name], true.scales[name]
         assert got.shape == want.shape, f"{name} has shape {got.shape}, not {want.shape}"
         assert got.dtype == run.dtype, f"{name} is {got.dtype}, not {run.dtype}"
-        worst = np.max(true.units(name, got, run.dtype), initial=0)
-        allowed = true.tolerances[name]
+        worst = float(np.max(true.units(name, got, run.dtype), initial=0))
+        allowed = true.allowed(name, worst)
         assert worst <= allowed, f"{name} is {worst:.3g} units off, and {allowed:.3g} are allowed"
         if run.dtype == np.float64:
             assert np.all(np.abs(got - want) <= EXACT * np.maximum(1, scale)), f"{name} is off by more than {EXACT}"

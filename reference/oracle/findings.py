@@ -20,7 +20,7 @@ class Finding:
 
     block: str
     units: float  # the worst error, in units of rounding
-    tolerance: float  # the units allowed
+    tolerance: float  # the units allowed; where the error is far below, perhaps more
     step: int | None  # where the worst error is; None for a block without steps
 
     @property
@@ -36,10 +36,11 @@ class Finding:
 
 def judge(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> list[Finding]:
     """One finding for each block of the outputs, in units of `dtype`'s rounding."""
-    return [
-        Finding(block, float(by_step.max()), truth.tolerances[block], int(by_step.argmax()) if timed else None)
-        for block, by_step, timed in errors(truth, outputs, dtype)
-    ]
+    found = []
+    for block, by_step, timed in errors(truth, outputs, dtype):
+        units, step = float(by_step.max()), int(by_step.argmax())
+        found.append(Finding(block, units, truth.allowed(block, units), step if timed else None))
+    return found
 
 
 def narrowest(truth: Truth, outputs: Mapping[str, Array], dtype: DType) -> Place | None:

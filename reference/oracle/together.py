@@ -38,5 +38,5 @@ def judge_together(
         worst, steps = by_step.max(axis=1).tolist(), by_step.argmax(axis=1).tolist()
         timed = "T" in BLOCKS.get(block, "")
         for k, units, step in zip(numbers, worst, steps, strict=True):
-            found[k][block] = Finding(block, units, truths[k].tolerances[block], step if timed else None)
+            found[k][block] = Finding(block, units, truths[k].allowed(block, units), step if timed else None)
     return [[by_block[block] for block in outputs] for by_block, outputs in zip(found, runs, strict=True)]

@@ -33,6 +33,7 @@ from reference.run import GATES, Array, DType
 LEAST = 64.0
 MARGIN = 8.0
 PER_STEP = 2.0
+FAR_BELOW = 1 / 4  # of a tolerance: so small an error is right, and no reason to find out how much more is allowed
 SUSPECT = 1.5  # times √(D + H)
 NEIGHBOURS = 7
 SMALLEST = 1 / 16

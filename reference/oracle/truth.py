@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from reference.at_once import pull_back
 from reference.lstm import full_precision
 from reference.oracle import tolerance
 from reference.oracle.cases import Case, Sizes
-from reference.oracle.padding import calls, is_large, stacked
+from reference.oracle.padding import calls, is_large, lanes_for, stacked
 from reference.probes import EDGES, TO_X
 from reference.run import GRADIENTS, Array, DType
 
@@ -28,21 +28,25 @@ VALUES = dict.fromkeys(("f", "i", "g", "o", "C", "tanh_C", "h"), "TBH")
 DELTAS = {f"δ{n}": "TBD" if n in TO_X else "TBH" for n in EDGES}
 BLOCKS = VALUES | DELTAS | GRADIENTS  # what a run is judged by, with dimensions
 DIMS = BLOCKS | {"C_T": "BH"}
+NO_LOSSES = dict.fromkeys(DIMS, 0.0)
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 MOST_ROUNDING = 0.01
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 
 # A function of (weights, x, h0, C0, upstream), as `reference.probes.pull_back`, that returns blocks.
 Function = Callable[..., dict[str, Any]]
+Losses = Mapping[str, float]  # of a run, by block: units of rounding
+Begun = TypeVar("Begun")
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A run's blocks in float64, and how much error in them is rounding."""
+    """A run's blocks in float64, and how much error in them is rounding, which is found out when it is asked for."""
 
+    case: Case
+    shape: Sizes  # up to which it is padded where it is computed
     blocks: Mapping[str, Array]
     scales: Mapping[str, Array]
-    losses: Mapping[str, float]  # units of rounding that float32 evaluations lose of each block
     batch: Batch | None = None  # with which it was computed
     lane: int = 0
 
@@ -50,11 +54,44 @@ class Truth:
         """The error of a block in units of rounding, entry by entry."""
         return tolerance.units(got - self.blocks[name], self.scales[name], dtype)
 
+    def allowed(self, name: str, units: float) -> float:
+        """How many units of a block an honest implementation may lose, as far as it matters for one that loses so many.
+
+        To find out what float32 loses takes about as long as the truth, and on neighbours many times as long. So
+        nobody asks for an error that is far below what is allowed anyway.
+        """
+        allowed = 0.0
+        for losses in self.found_out():
+            allowed = tolerance.tolerance(losses[name], self.case.sizes[0])
+            if units <= tolerance.FAR_BELOW * allowed:
+                break
+        return allowed
+
+    def found_out(self) -> Iterator[Losses]:
+        """What is lost as far as is known, ever better and at ever greater cost; never less than before."""
+        yield NO_LOSSES
+        yield self.own_losses
+        yield self.losses
+
     @cached_property
     def tolerances(self) -> dict[str, float]:
         """How many units of each block an honest implementation may lose on this run."""
-        steps = len(self.blocks["h"])
-        return {name: tolerance.tolerance(loss, steps) for name, loss in self.losses.items()}
+        return {name: tolerance.tolerance(loss, self.case.sizes[0]) for name, loss in self.losses.items()}
+
+    @cached_property
+    def own_losses(self) -> Losses:
+        """What a float32 evaluation of this run loses."""
+        batch = self.batch or Batch([self.case], self.shape, lanes_for(self.shape))
+        return batch.losses_of(self.lane)
+
+    @cached_property
+    def losses(self) -> Losses:
+        """The same, put together with what is lost on runs nearby if this one may amplify errors."""
+        (T, _, D, H), own = self.case.sizes, self.own_losses
+        if not tolerance.suspected(max(own.values()), steps=T, terms=D + H) or not tells(own, T, FLOAT64):
+            return own
+        near = losses_of([neighbour(self.case, n) for n in range(tolerance.NEIGHBOURS)], self.shape)
+        return {name: math.hypot(loss, *(other[name] for other in near)) for name, loss in own.items()}
 
     @property
     def loss(self) -> float:
@@ -62,18 +99,26 @@ class Truth:
         return max(self.losses.values())
 
     def tells(self, dtype: DType) -> bool:
-        """Whether this run tells right from wrong in a precision.
-
-        Else rounding alone may change it beyond 1 %; or changes so much in float32 that what is lost
-        there is no measure any more of what another precision loses.
-        """
-        most = max(self.tolerances.values()) * float(np.finfo(dtype).eps), self.loss * float(np.finfo(FLOAT32).eps)
-        return max(most) < MOST_ROUNDING
+        """Whether this run tells right from wrong in a precision."""
+        return tells(self.losses, self.case.sizes[0], dtype)
 
     def alone(self) -> Truth:
         """The same, to be kept without what was computed with it."""
         blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
-        return Truth(blocks, scales, self.losses)
+        kept = Truth(self.case, self.shape, blocks, scales)
+        vars(kept).update({name: vars(self)[name] for name in ("own_losses", "losses") if name in vars(self)})
+        return kept
+
+
+def tells(losses: Losses, steps: int, dtype: DType) -> bool:
+    """Whether a run of such losses tells right from wrong in a precision.
+
+    Else rounding alone may change it beyond 1 %; or changes so much in float32 that what is lost
+    there is no measure any more of what another precision loses.
+    """
+    loss = max(losses.values())
+    most = tolerance.tolerance(loss, steps) * float(np.finfo(dtype).eps), loss * float(np.finfo(FLOAT32).eps)
+    return max(most) < MOST_ROUNDING
 
 
 def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
@@ -83,9 +128,15 @@ def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
 
 def truths_ahead(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
     """Each chunk of cases with their truths; while one is judged, those of the next are computed."""
-    begun = ((cases, started(cases, many)) for cases in chain(chunks, [()]))
-    for (cases, found), _ in pairwise(begun):
+    for cases, found in ahead((cases, started(cases, many)) for cases in chunks):
         yield list(zip(cases, found(), strict=True))
+
+
+def ahead(begun: Iterable[Begun]) -> Iterator[Begun]:
+    """What is begun when it is taken, each once the next one is: two at a time and no more, for they may be large."""
+    end: Any = None
+    for one, _ in pairwise(chain(begun, [end])):
+        yield one
 
 
 def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
@@ -94,37 +145,15 @@ def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
     for shape, most, numbers in calls(cases, many):
         batch = Batch([cases[k] for k in numbers], shape, most)
         places |= {k: (batch, lane) for lane, k in enumerate(numbers)}
-
-    def finished() -> list[Truth]:
-        return looked_around([batch.truth(lane) for _, (batch, lane) in sorted(places.items())], cases, many)
-
-    return finished
+    return lambda: [batch.truth(lane) for _, (batch, lane) in sorted(places.items())]
 
 
-def looked_around(found: list[Truth], cases: Sequence[Case], many: bool) -> list[Truth]:
-    """The truths; the losses of a run that may amplify errors are put together from its own and those nearby."""
-    suspects = [
-        k
-        for k, (T, _, D, H) in enumerate(case.sizes for case in cases)
-        if tolerance.suspected(found[k].loss, steps=T, terms=D + H) and found[k].tells(FLOAT64)
-    ]
-    near = losses_of([neighbour(cases[k], n) for k in suspects for n in range(tolerance.NEIGHBOURS)], many)
-    for n, k in enumerate(suspects):
-        some = [found[k].losses, *near[n * tolerance.NEIGHBOURS : (n + 1) * tolerance.NEIGHBOURS]]
-        together = {name: math.hypot(*(one[name] for one in some)) for name in DIMS}
-        found[k] = replace(found[k], losses=together)
-    return found
-
-
-def losses_of(cases: Sequence[Case], many: bool) -> list[dict[str, float]]:
-    """What is lost of each block of each case."""
-    found: dict[int, dict[str, float]] = {}
-    begun: Iterator[Any] = (
-        (some, Batch([cases[k] for k in some], shape, most)) for shape, most, some in calls(cases, many)
-    )
-    for (numbers, batch), _ in pairwise(chain(begun, [None])):  # two at a time and no more, for they may be large
-        found |= {k: batch.losses_of(lane) for lane, k in enumerate(numbers)}
-    return [found[k] for k in range(len(cases))]
+def losses_of(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
+    """What is lost of each block of each case, all of which are within a shape."""
+    most = lanes_for(shape)
+    begun = (Batch(cases[first : first + most], shape, most) for first in range(0, len(cases), most))
+    found = ([batch.losses_of(lane) for lane in range(len(batch.cases))] for batch in ahead(begun))
+    return list(chain.from_iterable(found))
 
 
 def neighbour(case: Case, number: int) -> Case:
@@ -140,17 +169,17 @@ class Batch:
     """Runs of one shape, stacked as lanes: computed together, on other threads, and zero outside of each run."""
 
     def __init__(self, cases: Sequence[Case], shape: Sizes, lanes: int) -> None:
-        self.cases, self.lanes = cases, lanes
+        self.cases, self.shape, self.lanes = cases, shape, lanes
         self.sizes = np.zeros((lanes, 4), int)
         self.sizes[: len(cases)] = [case.sizes for case in cases]
         self.inputs = stacked(cases, shape, lanes, FLOAT64)
         with full_precision():
-            self.found = compiled(told, is_large(shape))(self.inputs, self.sizes)
+            self.found = compiled(within, is_large(shape))(self.inputs, self.sizes)
 
     @cached_property
     def blocks(self) -> dict[str, Array]:
         """Every block of all runs, once it is computed."""
-        found = {name: np.asarray(block) for name, block in self.found[0].items()}
+        found = {name: np.asarray(block) for name, block in self.found.items()}
         return found | {"C_T": self.last(found["C"])}
 
     @cached_property
@@ -166,11 +195,13 @@ class Batch:
     @cached_property
     def losses(self) -> dict[str, list[float]]:
         """What every run loses of each block."""
-        lost = {name: tolerance.units(a, self.scales[name], FLOAT32) for name, a in self.found[1].items()}
+        with full_precision():
+            errors = compiled(float32_errors, is_large(self.shape))(self.inputs, self.sizes, self.found)
+        lost = {name: tolerance.units(np.asarray(a), self.scales[name], FLOAT32) for name, a in errors.items()}
         found = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
         return found | {"C_T": found["C"]}
 
-    def losses_of(self, lane: int) -> dict[str, float]:
+    def losses_of(self, lane: int) -> Losses:
         """What the run in this lane loses of each block."""
         return {name: by_lane[lane] for name, by_lane in self.losses.items()}
 
@@ -188,11 +219,11 @@ class Batch:
         return tolerance.units(worst, self.scales[name][lanes].reshape(len(lanes), steps), dtype)
 
     def truth(self, lane: int) -> Truth:
-        """The truth of the run in this lane; in a batch with room for many it is not kept for its sake."""
+        """The truth of the run in this lane."""
         case = self.cases[lane]
         size = dict(zip("TBDH", case.sizes, strict=True))
         if not size["T"]:
-            return without_steps(case)
+            return without_steps(case, self.shape)
 
         def block(name: str) -> Array:
             own: tuple[Any, ...] = tuple([slice(size[dim]) for dim in DIMS[name]])
@@ -201,8 +232,7 @@ class Batch:
         def scale(name: str) -> Array:
             return self.scales[name][lane][: size["T"]]  # a block without steps has one scale, there as well
 
-        found = Truth(Cut(block), Cut(scale), self.losses_of(lane), self, lane)
-        return found if 2 * len(self.cases) > self.lanes else found.alone()
+        return Truth(case, self.shape, Cut(block), Cut(scale), self, lane)
 
 
 class Cut(Mapping[str, Array]):
@@ -221,21 +251,20 @@ class Cut(Mapping[str, Array]):
         return len(DIMS)
 
 
-def told(inputs: tuple[Any, ...], sizes: jax.Array) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A padded run's blocks in float64, zero outside of it, and the worst float32 error in each, by step if it has."""
+def within(inputs: tuple[Any, ...], sizes: jax.Array) -> dict[str, Any]:
+    """A padded run's blocks, zero outside of it."""
     _, x, h0, _, _ = inputs
     padded = ((x.shape[0], sizes[0]), (h0.shape[0], sizes[1]), (h0.shape[1], sizes[3]))
     steps, rows, units = (jnp.arange(most) < size for most, size in padded)
-    own = steps[:, None, None] & rows[:, None] & units
+    own, found = steps[:, None, None] & rows[:, None] & units, blocks(*inputs)
+    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # which alone are more than zero elsewhere
 
-    def within(found: dict[str, Any]) -> dict[str, Any]:  # the values alone are more than zero elsewhere
-        return found | {name: jnp.where(own, found[name], 0) for name in VALUES}
 
-    exact = within(blocks(*inputs))
-    rough = within(blocks(*jax.tree.map(lambda array: array.astype(np.float32), inputs)))
+def float32_errors(inputs: tuple[Any, ...], sizes: jax.Array, right: Mapping[str, Any]) -> dict[str, Any]:
+    """The worst error in each block of a padded run in float32, by step if it has."""
+    rough = within(jax.tree.map(lambda array: array.astype(np.float32), inputs), sizes)
     over = {name: range("T" in dims, len(dims)) for name, dims in BLOCKS.items()}
-    lost = {name: jnp.max(jnp.abs(rough[name] - exact[name]), over[name], keepdims=True) for name in BLOCKS}
-    return exact, lost
+    return {name: jnp.max(jnp.abs(rough[name] - right[name]), over[name], keepdims=True) for name in BLOCKS}
 
 
 def blocks(*inputs: Any) -> dict[str, Any]:
@@ -244,13 +273,13 @@ def blocks(*inputs: Any) -> dict[str, Any]:
     return {**{name: values[name] for name in VALUES}, **{f"δ{n}": δ for n, δ in edges.items()}, **gradients}
 
 
-def without_steps(case: Case) -> Truth:
+def without_steps(case: Case, shape: Sizes) -> Truth:
     """The truth of a run of no step: what arrives passes through, and nothing is rounded."""
     inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in DIMS.items()}
     found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
-    return Truth(found, tolerance.scales(inputs, found), dict.fromkeys(DIMS, 0.0))
+    return Truth(case, shape, found, tolerance.scales(inputs, found))
 
 
 def evaluate(function: Function, cases: Sequence[Case], dtype: DType) -> list[dict[str, Array]]:

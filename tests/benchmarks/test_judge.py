@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
+from reference.oracle import check, truth
 from reference.oracle.cases import SHAPES, Case, draw_case
 from reference.oracle.findings import judge
 from reference.oracle.ours import fused_blocks
 from reference.oracle.together import judge_together
-from reference.oracle.truth import Function, compiled, told, truths
+from reference.oracle.truth import Function, compiled, float32_errors, truths, within
 from reference.run import OUTPUTS
+from tests.candidates import adapters
 
 FLOAT64 = np.dtype(np.float64)
 
@@ -48,11 +52,25 @@ def test_runs_are_judged_together_in_a_small_part_of_the_time() -> None:
 
 def test_a_run_among_many_takes_a_part_of_what_it_takes_among_few() -> None:
     cases = small(128)
-    assert cpu_time(lambda: truths(cases, many=True)) < cpu_time(lambda: truths(cases)) / 2  # a sixth was measured
+
+    def among(many: bool) -> float:
+        return cpu_time(lambda: [one.blocks["h"] for one in truths(cases, many)])
+
+    assert among(many=True) < among(many=False) / 2  # a sixth was measured
+
+
+def test_float32_is_asked_of_few_runs_that_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[Function] = Counter()
+    monkeypatch.setattr(
+        truth, "compiled", lambda function, spread: asked.update([function]) or compiled(function, spread)
+    )
+    assert check(adapters.right, max_examples=120, seed=4).ok
+    assert asked[within] > 20
+    assert asked[float32_errors] <= 1  # none was measured
 
 
 def test_jax_compiles_no_more_than_once_for_each_shape() -> None:
-    function: Function = told
+    function: Function = within
 
     def count() -> int:
         size: int = compiled(function, False)._cache_size()

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,31 +40,31 @@ def install() -> None:
         from reference.oracle import truth
     except Exception:
         return
-    truth.compiled = remembering(truth.compiled, truth.told)
+    truth.compiled = remembering(truth.compiled, (truth.within, truth.float32_errors))
 
 
-def remembering(compiled: Callable[..., Any], told: Any) -> Callable[..., Any]:
-    """`compiled`, where what `told` says of its inputs is remembered; what else is compiled may be under test."""
+def remembering(compiled: Callable[..., Any], told: Sequence[Any]) -> Callable[..., Any]:
+    """`compiled`, where what these say of their inputs is remembered; what else is compiled may be under test."""
 
     def remembered(function: Any, spread: bool = False) -> Any:
         call = compiled(function, spread)
 
-        def recalled(inputs: Any, sizes: Any) -> Any:
-            name = key(inputs, sizes)
+        def recalled(*inputs: Any) -> Any:
+            name = key(function.__name__, inputs)
             packed = known.get(name) or news.get(name)
             if packed is None:  # most of what a batch holds is the zeros around its runs
-                said = jax.tree.map(np.asarray, call(inputs, sizes))
+                said = jax.tree.map(np.asarray, call(*inputs))
                 packed = news[name] = zlib.compress(pickle.dumps(said, protocol=5), 1)
             return pickle.loads(zlib.decompress(packed))
 
-        return recalled if function is told else call
+        return recalled if function in told else call
 
     return remembered
 
 
-def key(inputs: Any, sizes: Any) -> bytes:
-    """A name for a batch of runs, which its every bit is in."""
-    digest = hashlib.blake2b(STATE, digest_size=16)
-    for array in map(np.asarray, jax.tree.leaves((inputs, sizes))):
+def key(function: str, inputs: Any) -> bytes:
+    """A name for what is said of a batch of runs, which its every bit is in."""
+    digest = hashlib.blake2b(STATE + function.encode(), digest_size=16)
+    for array in map(np.asarray, jax.tree.leaves(inputs)):
         digest.update(f"{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 from unittest.mock import patch
@@ -49,7 +49,8 @@ def judge_all(subjects: Mapping[str, Subject], cases: Sequence[Case]) -> tuple[l
             if not truth.tells(case.dtype):
                 refused += 1
                 continue
-            worst = max(judge(truth, outputs, case.dtype), key=lambda finding: finding.ratio)
+            found = [replace(one, tolerance=truth.tolerances[one.block]) for one in judge(truth, outputs, case.dtype)]
+            worst = max(found, key=lambda finding: finding.ratio)
             place = f"{case}, {worst.block}: {worst.units:.1f} of {worst.tolerance:.1f} units"
             judged.append(Judged(who, case.dtype.name, case.regime, worst.ratio, worst.units, place))
     return judged, refused

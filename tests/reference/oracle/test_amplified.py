@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from manual import fused
 from reference.oracle import judge, ours, tolerance, truth
-from reference.oracle.cases import Case
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.findings import judge as findings
-from reference.oracle.truth import BLOCKS, DIMS, FLOAT32, FLOAT64, Truth, looked_around, losses_of, neighbour, truths
+from reference.oracle.padding import SHAPES
+from reference.oracle.truth import (
+    BLOCKS,
+    DIMS,
+    FLOAT32,
+    FLOAT64,
+    NO_LOSSES,
+    Losses,
+    Truth,
+    losses_of,
+    neighbour,
+    truths,
+)
 from reference.run import Array
+from tests.reference.oracle.known import truth_of_losses
 from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import backward
 
@@ -30,8 +44,7 @@ def amplified(factor: float, dtype: str, seeds: Iterable[int]) -> list[tuple[Cas
 def test_what_is_lost_by_no_luck_on_any_run_nearby_is_allowed() -> None:
     """By one evaluation alone a few honest runs of a hundred would be wrong, and other ones on another machine."""
     known = amplified(6, "float64", range(70, 110))
-    by_themselves = losses_of([case for case, _ in known], many=False)
-    more = [nearby.losses["dx"] / alone["dx"] for (_, nearby), alone in zip(known, by_themselves, strict=True)]
+    more = [nearby.losses["dx"] / nearby.own_losses["dx"] for _, nearby in known]
     assert min(more) >= 1
     assert 2 < np.median(more) < 20
     telling = [(case, nearby) for case, nearby in known if nearby.tells(FLOAT64)]
@@ -60,42 +73,109 @@ def test_a_run_on_which_float32_loses_all_is_refused_in_float64_too(seed: int) -
         judge(run.inputs | backward(fused, run))
 
 
-def of_losses(T: int = 1, **lost: float) -> Truth:
-    return Truth({"h": np.zeros((T, 1, 1))}, {}, dict.fromkeys(DIMS, 0.0) | lost)
+Asked = list[tuple[int, Array, Sizes]]
 
 
-def test_what_is_lost_nearby_counts_too_and_of_suspects_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, Array, bool]] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The runs of which the losses are asked, as they are asked; each loses 3 of every block, and of dx 1, 2, 3 …"""
+    asked: Asked = []
 
-    def nearby(cases: list[Case], many: bool) -> list[dict[str, float]]:
-        seen.extend((case.number, case.inputs["x"], many) for case in cases)
-        return [dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n, case in enumerate(cases)]
+    def losses(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
+        asked.extend((case.number, case.inputs["x"], shape) for case in cases)
+        return [NO_LOSSES | dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n in range(len(cases))]
 
-    monkeypatch.setattr(truth, "losses_of", nearby)
-    cases = [Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs) for number in range(5)]  # D + H is 9
-    found = [of_losses(h=4.5), of_losses(h=4.51), of_losses(C=900, dx=2), of_losses(h=9e4), of_losses(h=np.inf)]
-    after = looked_around([*found], cases, many=True)
-    assert [a is b for a, b in zip(after, found, strict=True)] == [True, False, False, True, True]
-    for k, own, first in ((1, {"h": 4.51}, 0), (2, {"C": 900.0, "dx": 2.0}, 7)):
-        for name in DIMS:
-            nearby_too = [1 + first + n for n in range(7)] if name == "dx" else [3] * 7
-            assert after[k].losses[name] == pytest.approx(np.linalg.norm([own.get(name, 0), *nearby_too])), name
-    assert [number for number, _, _ in seen] == [1] * tolerance.NEIGHBOURS + [2] * tolerance.NEIGHBOURS
-    assert len({x.tobytes() for _, x, _ in seen}) == tolerance.NEIGHBOURS
-    assert {many for _, _, many in seen} == {True}
+    monkeypatch.setattr(truth, "losses_of", losses)
+    return asked
+
+
+class Told:
+    """In place of a batch: what the run in its only lane loses."""
+
+    def __init__(self, lost: Losses) -> None:
+        self.lost, self.asked = lost, 0
+
+    def losses_of(self, lane: int) -> Losses:
+        assert lane == 2
+        self.asked += 1
+        return self.lost
+
+
+def of_losses(number: int = 0, **lost: float) -> Truth:
+    """The truth of a run, D + H of which is 9, that loses so much by itself."""
+    run = Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs)
+    batch: Any = Told(NO_LOSSES | lost)
+    return Truth(run, (3, 4, 6, 8), {}, {}, batch, lane=2)
+
+
+@pytest.mark.parametrize("lost", [{"h": 4.5}, {"h": 9e4}, {"h": np.inf}], ids=str)
+def test_nothing_nearby_counts_for_a_run_that_is_not_suspected_or_tells_nothing(
+    lost: dict[str, float], asked: Asked
+) -> None:
+    of_run = of_losses(**lost)
+    assert of_run.losses == of_run.own_losses == NO_LOSSES | lost
+    assert asked == []
+
+
+@pytest.mark.parametrize("lost", [{"h": 4.51}, {"C": 900.0, "dx": 2.0}], ids=str)
+def test_what_is_lost_nearby_counts_too_if_a_run_is_suspected(lost: dict[str, float], asked: Asked) -> None:
+    of_run = of_losses(7, **lost)
+    for name in DIMS:
+        nearby = [1 + n for n in range(7)] if name == "dx" else [3] * 7
+        assert of_run.losses[name] == pytest.approx(np.linalg.norm([lost.get(name, 0), *nearby])), name
+    assert of_run.own_losses == NO_LOSSES | lost
+    assert [(number, shape) for number, _, shape in asked] == [(7, (3, 4, 6, 8))] * tolerance.NEIGHBOURS
+    assert len({x.tobytes() for _, x, _ in asked}) == tolerance.NEIGHBOURS
 
 
 def test_a_run_is_suspected_by_its_worst_block_its_steps_and_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[float, int, int]] = []
     monkeypatch.setattr(tolerance, "suspected", lambda *args, **named: asked.append((*args, *named.items())))
-    looked_around([of_losses(h=1, dx=2)], [without_zeros((3, 2, 4, 5))], many=False)
+    assert of_losses(h=1, dx=2).losses["dx"] == 2
     assert asked == [(2, ("steps", 3), ("terms", 9))]
 
 
+def test_nobody_asks_what_is_lost_where_an_error_is_far_below_what_is_allowed_anyway(asked: Asked) -> None:
+    of_run, alone, nearby = of_losses(h=100, C=20), 8 * 20, 8 * (20**2 + 7 * 3**2) ** 0.5
+    batch: Any = of_run.batch
+    for units, allowed, evaluations, neighbours in (
+        (16, 64, 0, 0), (16.1, alone, 1, 0), (40, alone, 1, 0), (40.1, nearby, 1, 7), (np.inf, nearby, 1, 7),
+    ):  # fmt: skip
+        assert of_run.allowed("C", units) == pytest.approx(allowed)
+        assert (batch.asked, len(asked)) == (evaluations, neighbours)
+    assert of_run.allowed("C", np.nan) == of_run.tolerances["C"]
+    assert of_run.allowed("C", 16) == 64
+
+
+def test_more_is_allowed_anyway_where_there_are_many_steps() -> None:
+    of_run = truth_of_losses(without_zeros((100, 1, 2, 3)), {}, {}, {"h": 1000})
+    assert (of_run.allowed("h", 50), of_run.allowed("h", 50.1)) == (200, 8000)
+
+
+def test_what_is_known_is_kept_with_a_truth_that_is_kept_alone(asked: Asked) -> None:
+    of_run = of_losses(h=100)
+    assert "own_losses" not in vars(of_run.alone())
+    assert of_run.allowed("h", 20) == 800
+    kept = of_run.alone()
+    assert (kept.batch, kept.own_losses, asked) == (None, of_run.own_losses, [])
+    assert kept.losses == of_run.losses
+    assert len(asked) == 2 * tolerance.NEIGHBOURS
+    assert of_run.alone().losses == of_run.losses
+    assert len(asked) == 2 * tolerance.NEIGHBOURS
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_a_run_alone_loses_what_it_loses_among_others(many: bool) -> None:
+    for among in truths([drawn(sizes, "ordinary", "float64", 3) for sizes in ((3, 2, 4, 5), (0, 2, 4, 5))], many):
+        assert among.alone().own_losses == among.own_losses
+        assert (among.loss > 0) == (among.case.sizes[0] > 0)
+
+
 def test_losses_are_those_of_each_run_in_the_order_of_the_runs() -> None:
-    runs = [drawn(sizes, "ordinary", "float32", k) for k, sizes in enumerate([(3, 2, 4, 5), (3, 5, 17, 40)] * 2)]
-    assert losses_of(runs, many=False) == [losses_of([run], many=False)[0] for run in runs]
-    assert len({each["h"] for each in losses_of(runs, many=False)}) == 4
+    runs = [drawn((3, 2, 4, 5), "ordinary", "float32", k) for k in range(7)]
+    found = losses_of(runs, SHAPES[0])
+    assert found == [truth.own_losses for truth in truths(runs)]
+    assert len({each["h"] for each in found}) == 7
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

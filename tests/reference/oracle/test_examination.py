@@ -21,6 +21,7 @@ from reference.oracle.trial import Trial, Which, judged
 from reference.oracle.truth import Truth
 from reference.run import OUTPUTS, Array, Run
 from tests.candidates import adapters
+from tests.reference.oracle.known import truth_of_losses
 
 F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
 SEED = 5
@@ -37,7 +38,14 @@ def truth(of: Case) -> Truth:
     """What the hand derivation says, each block of a size at which rounding is none of these tests' matter."""
     blocks: dict[str, Array] = adapters.right(**{name: array.astype(F64) for name, array in of.inputs.items()})
     scales = {name: np.array(10 * np.max(np.abs(a), initial=1)) for name, a in blocks.items()}
-    return Truth(blocks, scales, dict.fromkeys(blocks, 0.0))
+    return truth_of_losses(of, blocks, scales, dict.fromkeys(blocks, 0.0))
+
+
+def among_others(of: Case) -> Truth:
+    """The same, computed together with more that need not be kept."""
+    found = truth(of)
+    vars(found)["batch"] = "many others"
+    return found
 
 
 def right(inputs: Run) -> Observation:
@@ -111,7 +119,7 @@ class Asked:
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     asked = Asked()
-    monkeypatch.setattr(examination, "truths", lambda cases: [truth(one) for one in cases])
+    monkeypatch.setattr(examination, "truths", lambda cases: [among_others(one) for one in cases])
     monkeypatch.setattr(examination, "truths_ahead", asked.truths_ahead)
     monkeypatch.setattr(examination, "smallest", asked.search)
     monkeypatch.setattr(examination, "diagnose", asked.diagnose)
@@ -380,11 +388,10 @@ def test_an_empty_run_and_what_is_not_finite_explain_nothing() -> None:
 
 def test_evidence_stands_alone_in_the_coarsest_precision_that_it_came_in() -> None:
     for answer, dtype in ((right, F64), (narrow, F32)):
-        e, one, known = examined(Subject(answer)), case(), truth(case())
-        within = Truth(known.blocks, known.scales, known.losses, batch="many others")  # type: ignore[arg-type]
+        e, one, known = examined(Subject(answer)), case(), among_others(case())
         seen = answer(one.inputs)
-        e.keep(one, within, seen, judged(one, known, seen))
-        e.picture(one, within, seen, judged(one, known, seen))
+        e.keep(one, known, seen, judged(one, known, seen))
+        e.picture(one, known, seen, judged(one, known, seen))
         _, of_it = e.right["ordinary"]
         assert of_it.dtype is dtype
         assert {array.dtype for array in of_it.outputs.values()} == {dtype}
@@ -613,6 +620,7 @@ def test_a_diagnosis_is_made_of_the_failing_run_first_then_of_wrong_and_right_on
     assert same(kept.inputs, cases[0].inputs)
     assert same(kept.outputs, wrong(kept.inputs).outputs)
     assert same(kept.truth.blocks, truth(cases[0]).blocks)
+    assert kept.truth.batch is None
 
 
 @pytest.mark.parametrize("kind", ["dtype", "prints"])

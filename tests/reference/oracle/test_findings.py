@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from reference.oracle.findings import Finding, beginning, judge, narrowest
 from reference.oracle.truth import BLOCKS, DELTAS, VALUES, Truth
 from reference.run import GRADIENTS, Array
+from tests.reference.oracle.known import truth_of_losses
+from tests.strategies import without_zeros
 
 F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
 SIZE = {"T": 3, "B": 2, "D": 4, "H": 5}
@@ -20,7 +23,8 @@ def truth(T: int = 3, loss: float = 0) -> Truth:
     """All blocks are zero, and of size 1."""
     size = SIZE | {"T": T}
     blocks = {name: np.zeros([size[dim] for dim in dims]) for name, dims in (BLOCKS | {"C_T": "BH"}).items()}
-    return Truth(blocks, dict.fromkeys(blocks, np.array(1.0)), dict.fromkeys(blocks, loss))
+    run, scales = without_zeros((T, 2, 4, 5)), dict.fromkeys(blocks, np.array(1.0))
+    return truth_of_losses(run, blocks, scales, dict.fromkeys(blocks, loss))
 
 
 def off(units: dict[str, float], at: tuple[int, ...] = (-1, -1), T: int = 3) -> dict[str, Array]:
@@ -66,8 +70,13 @@ def test_what_is_allowed_is_right_and_what_is_more_is_not() -> None:
 
 
 def test_where_rounding_knows_no_bound_nothing_is_right() -> None:
-    finding = found(off({}), "h", truth(loss=math.inf))
-    assert (finding.units, finding.tolerance, finding.ok) == (0, math.inf, False)
+    finding = found(off({"h@1": 17}), "h", truth(loss=math.inf))
+    assert (round(finding.units), finding.tolerance, finding.ok) == (17, math.inf, False)
+
+
+def test_what_is_far_below_any_tolerance_is_right_whatever_rounding_does() -> None:
+    finding = found(off({"h@1": 16}), "h", truth(loss=math.inf))
+    assert (round(finding.units), finding.tolerance, finding.ok) == (16, 64, True)
 
 
 def test_another_shape_or_dtype_is_infinitely_wrong() -> None:
@@ -96,7 +105,7 @@ def test_a_run_without_steps_rows_or_inputs_has_no_error() -> None:
     for finding in judge(truth(T=0), off({}, T=0), F64):
         assert (finding.units, finding.step, finding.ok) == (0, None, True)
     empty = {"h": np.zeros((3, 0, 5)), "dU_f": np.zeros((0, 5))}
-    of = Truth(truth().blocks | empty, truth().scales, truth().losses)
+    of = replace(truth(), blocks={**truth().blocks, **empty})
     assert [(f.units, f.step) for f in judge(of, empty, F64)] == [(0, 0), (0, None)]
     assert narrowest(of, empty, F64) is None
 

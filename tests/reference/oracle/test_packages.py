@@ -171,7 +171,7 @@ def test_what_does_not_stand_before_certified_truth_is_not_called_confirmed() ->
     (truth,) = truths([case])
     right = {"h": truth.blocks["h"].copy()}
     assert found.confirmed(case.inputs, truth, right) == []
-    mistaken = replace(truth, blocks=truth.blocks | {"h": truth.blocks["h"] + 1e-6})
+    mistaken = replace(truth, blocks={**truth.blocks, "h": truth.blocks["h"] + 1e-6})
     (number,) = found.confirmed(case.inputs, mistaken, right)
     assert not number.ok
     assert number.ours > 1e6

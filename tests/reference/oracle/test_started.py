@@ -11,7 +11,7 @@ import pytest
 
 from reference.oracle import tolerance, truth
 from reference.oracle.cases import Case, Sizes
-from reference.oracle.padding import FINER, SHAPES, calls
+from reference.oracle.padding import FINER, SHAPES
 from reference.oracle.truth import (
     BLOCKS,
     FLOAT32,
@@ -25,8 +25,11 @@ from reference.oracle.truth import (
 )
 from reference.probes import EDGES, TO_X
 from reference.run import GRADIENTS
+from tests.reference.oracle.known import truth_of_losses
 from tests.reference.oracle.test_batch import EPS, SMALL, WIDE
-from tests.strategies import drawn
+from tests.strategies import drawn, without_zeros
+
+RUN = without_zeros(SMALL), SMALL
 
 
 class Recorded:
@@ -50,7 +53,6 @@ class Recorded:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> type[Recorded]:
     monkeypatch.setattr(truth, "Batch", Recorded)
-    monkeypatch.setattr(truth, "looked_around", lambda found, cases, many: found)
     Recorded.made, Recorded.asked = [], []
     return Recorded
 
@@ -66,14 +68,14 @@ def test_a_block_is_a_value_an_edge_or_a_gradient() -> None:
 
 
 def test_units_of_a_truth_are_multiples_of_eps_times_the_scale() -> None:
-    one = Truth({"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)}, {"h": 0.0})
+    one = Truth(*RUN, {"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)})
     got = one.blocks["h"] + [6 * EPS, 0]
     assert one.units("h", got, FLOAT64).tolist() == [[[pytest.approx(3), 0]]]
     assert one.units("h", got + 1, FLOAT32).max() == pytest.approx(2**22)
 
 
 def truth_that_loses(T: int = 1, **losses: float) -> Truth:
-    return Truth({"h": np.zeros((T, 1, 1))}, {}, losses)
+    return truth_of_losses(without_zeros((T, 2, 4, 5)), {}, {}, losses)
 
 
 def test_the_tolerance_is_that_of_the_loss_of_a_block_and_of_the_steps() -> None:
@@ -101,10 +103,10 @@ def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatc
 
 
 def test_a_truth_stays_as_it_is() -> None:
-    one = Truth({}, {}, {})
+    one = Truth(*RUN, {}, {})
     assert (one.batch, one.lane) == (None, 0)
     with pytest.raises(FrozenInstanceError):
-        one.losses = {"h": 1.0}
+        one.lane = 1
 
 
 def test_truths_are_computed_a_shape_at_a_time_and_come_in_the_order_of_the_cases(recorded: type[Recorded]) -> None:
@@ -136,8 +138,14 @@ def test_the_next_chunk_is_begun_before_one_is_handed_out_and_no_other(recorded:
     assert recorded.asked == runs
 
 
-@pytest.mark.parametrize("many", [True, False])
-def test_runs_nearby_are_computed_in_the_shapes_of_the_runs_themselves(many: bool, recorded: type[Recorded]) -> None:
-    runs = [Case(number, "ordinary", run.inputs) for run in runs_of(SMALL) for number in range(7)]
-    assert losses_of(runs, many) == [{"h": number} for number in range(7)]
-    assert [made[1:] for made in recorded.made] == [(shape, lanes) for shape, lanes, _ in calls(runs, many)]
+def test_what_is_lost_is_computed_in_the_shape_that_is_asked_for(recorded: type[Recorded]) -> None:
+    runs = [Case(number, "ordinary", RUN[0].inputs) for number in range(12)]
+    assert losses_of(runs, SHAPES[0]) == [{"h": number} for number in range(12)]
+    assert recorded.made == [(runs[:5], SHAPES[0], 5), (runs[5:10], SHAPES[0], 5), (runs[10:], SHAPES[0], 5)]
+
+
+def test_a_batch_is_asked_what_is_lost_once_the_next_is_begun_and_no_other(recorded: type[Recorded]) -> None:
+    begun: list[int] = []
+    recorded.losses_of = lambda self, lane: begun.append(len(recorded.made)) or {}  # type: ignore[method-assign]
+    losses_of(runs_of(*[WIDE] * 22), SHAPES[1])
+    assert begun == [2] * 7 + [3] * 7 + [4] * 8
