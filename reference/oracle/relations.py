@@ -123,7 +123,7 @@ def apart(kind: str, truth: Truth, joined: Run, whole: Run, between: str) -> Pro
             continue
         with np.errstate(all="ignore"):
             error = joined[name].astype(np.float64) - whole[name]
-        units = float(tolerance.units(error, truth.scales[name], whole[name].dtype).max(initial=0)) / ALLOWED
+        units = tolerance.units(error, truth.scales[name], whole[name].dtype).max(initial=0) / ALLOWED
         if units > truth.allowed(name, units):
             return Problem(kind, f"{name} differs by up to {np.max(np.abs(error)):.2g} between {between}")
     return None

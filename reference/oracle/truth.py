@@ -60,7 +60,6 @@ class Truth:
         To find out what float32 loses takes about as long as the truth, and on neighbours many times as long. So
         nobody asks for an error that is far below what is allowed anyway.
         """
-        allowed = 0.0
         for losses in self.found_out():
             allowed = tolerance.tolerance(losses[name], self.case.sizes[0])
             if units <= tolerance.FAR_BELOW * allowed:
@@ -197,7 +196,7 @@ class Batch:
         """What every run loses of each block."""
         with full_precision():
             errors = compiled(float32_errors, is_large(self.shape))(self.inputs, self.sizes, self.found)
-        lost = {name: tolerance.units(np.asarray(a), self.scales[name], FLOAT32) for name, a in errors.items()}
+        lost = {name: tolerance.units(a, self.scales[name], FLOAT32) for name, a in errors.items()}
         found = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
         return found | {"C_T": found["C"]}
 

@@ -146,6 +146,7 @@ def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_floa
     assert tolerance.tolerance(8.5, 32) == 68
     assert tolerance.tolerance(8, 33) == 66
     assert tolerance.tolerance(16, 1000) == 2000
+    assert tolerance.FAR_BELOW * tolerance.tolerance(0, 0) == 16
 
 
 def test_a_run_is_suspected_that_loses_more_than_its_sums_explain() -> None:

@@ -102,6 +102,12 @@ def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatc
     assert one.tells(FLOAT64) is False
 
 
+@pytest.mark.parametrize(("steps", "tells"), [(41_000, True), (43_000, False)])
+def test_a_run_of_so_many_steps_that_all_may_be_rounding_tells_nothing(steps: int, tells: bool) -> None:
+    run = drawn((steps, 1, 2, 3), "ordinary", "float32", 0)
+    assert truth_of_losses(run, {}, {}, {"h": 0.0}).tells(FLOAT32) is tells
+
+
 def test_a_truth_stays_as_it_is() -> None:
     one = Truth(*RUN, {}, {})
     assert (one.batch, one.lane) == (None, 0)
