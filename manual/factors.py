@@ -14,7 +14,8 @@ from manual.unit import Array, Tape
 
 def room_for_factors(steps: int, B: int, H: int, dtype: np.dtype[Any]) -> list[Array]:
     """Room for the factors of so many steps, and for what they are made of."""
-    return [np.empty((steps, n, B, H), dtype) for n in (3, 3, 2, 1, 1)]
+    shapes = [(steps, n, B, H) for n in (3, 3, 2)] + [(steps, B, H)] * 2
+    return [np.empty(shape, dtype) for shape in shapes]
 
 
 def factors(tape: Tape, steps: slice, room: list[Array]) -> tuple[Array, Array, Array]:
@@ -22,7 +23,7 @@ def factors(tape: Tape, steps: slice, room: list[Array]) -> tuple[Array, Array, 
     slabs, h = tape.slabs[steps], tape.h[steps]
     f_i_o, i, o, g = slabs[:, 2:], slabs[:, 3], slabs[:, 4], slabs[:, 1]
     to_f_i_g, rests, addends, to_o, to_8 = room
-    to_o, to_8, to_g = to_o[:, 0], to_8[:, 0], to_f_i_g[:, 2]
+    to_g = to_f_i_g[:, 2]
     np.subtract(1, f_i_o, rests)
     np.multiply(slabs[:, :2], slabs[:, 2:4], addends)  # C_prev * f and g * i
     np.multiply(addends, rests[:, :2], to_f_i_g[:, :2])  # C_prev * f * (1 - f) and g * i * (1 - i)
