@@ -223,9 +223,9 @@ class Examination:
             return "", (), "", None
         kind = MISMATCH if MISMATCH in self.shown else next(iter(self.shown))
         _, case = self.shown[kind]
-        (truth,) = truths([case])
+        truth = truths([case])[0].alone()
         seen = Observation() if self.given_up or kind == "hangs" else self.call(case.inputs)
-        kept = Kept(Which.of(case), case.inputs, seen.outputs, truth.alone(), self.repeat(case))
+        kept = Kept(Which.of(case), case.inputs, seen.outputs, truth, self.repeat(case))
         if MISMATCH not in self.shown:
             return "", (), "", kept
         finite = {name: array for name, array in seen.outputs.items() if np.isfinite(array).all()}

@@ -20,17 +20,17 @@ class Finding:
 
     block: str
     units: float  # the worst error, in units of rounding
-    tolerance: float  # the units allowed; where the error is far below, perhaps more
+    tolerance: float  # the units allowed, as far as `Truth.allowed` had to find out
     step: int | None  # where the worst error is; None for a block without steps
 
     @property
     def ratio(self) -> float:
-        """The error as a multiple of what is allowed."""
+        """The error as a multiple of what is allowed; up to `tolerance.FAR_BELOW` it may in truth be less."""
         return self.units / self.tolerance
 
     @property
     def ok(self) -> bool:
-        """Whether the error is rounding; where rounding knows no bound, nothing is."""
+        """Whether the error is rounding; nothing is that was measured by what has no bound."""
         return self.units <= self.tolerance and math.isfinite(self.tolerance)
 
 

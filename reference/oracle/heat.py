@@ -55,7 +55,8 @@ def heat(kept: Kept) -> Heat:
     by_step = {}
     for name, array in kept.outputs.items():
         ((_, units, _),) = errors(kept.truth, {name: array}, array.dtype)
-        by_step[name] = np.nan_to_num(units / kept.truth.tolerances[name], nan=np.inf, posinf=np.inf)
+        allowed = kept.truth.allowed(name, float(units.max(initial=0)))
+        by_step[name] = np.nan_to_num(units / allowed, nan=np.inf, posinf=np.inf)
     T = len(kept.truth.blocks["h"])
     parts = [part for part in np.array_split(np.arange(T), min(T, WIDEST)) if len(part)] if T else []
     columns = tuple(f"{part[0]}" if len(part) == 1 else f"{part[0]}–{part[-1]}" for part in parts)

@@ -22,7 +22,7 @@ from reference.oracle.findings import beginning
 from reference.oracle.padding import MANY, SHAPES, numbers_of, shape_for
 from reference.oracle.report import Failure, Kept, Report, blocks_of
 from reference.oracle.trial import MISMATCH, judged
-from reference.oracle.truth import Truth, truths
+from reference.oracle.truth import Truth, find_out, truths
 from reference.run import INPUTS, OUTPUTS, Array, complete, plain
 
 Source = Mapping[str, Array] | str | os.PathLike[str]
@@ -75,11 +75,13 @@ def judge_all(runs: Sequence[Source]) -> Iterator[Report | TypeError | ValueErro
     for some in together(runs):
         start = time.perf_counter()
         usable = [one.case for one in some if isinstance(one, Recorded)]
-        known = iter(truths(usable, many=len(runs) >= MANY))
+        known = truths(usable, many=len(runs) >= MANY)
+        find_out(known)  # what `require_telling` asks of each
         share = (time.perf_counter() - start) / max(len(usable), 1)
+        told = iter(known)
         for one in some:
             try:
-                yield verdict(one, next(known), share) if isinstance(one, Recorded) else one
+                yield verdict(one, next(told), share) if isinstance(one, Recorded) else one
             except ValueError as error:
                 yield error
 

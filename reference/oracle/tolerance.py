@@ -82,10 +82,10 @@ def unit(scale: Array, dtype: DType) -> Array:
 
 
 def units(error: Array, scale: Array, dtype: DType) -> Array:
-    """An error in units of rounding; infinite where it is not a number."""
+    """An error in units of rounding; infinite where it is not a number, or the scale is out of the range."""
     with np.errstate(over="ignore"):
         in_units = np.abs(error) / unit(scale, dtype)
-    return np.where(np.isfinite(in_units), in_units, np.inf)
+    return np.where(np.isfinite(in_units) & np.isfinite(scale), in_units, np.inf)
 
 
 def tolerance(loss: float, steps: int) -> float:

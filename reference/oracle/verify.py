@@ -20,7 +20,7 @@ from reference.oracle.findings import Finding, judge, narrowest
 from reference.oracle.packages import PACKAGES
 from reference.oracle.padding import MANY
 from reference.oracle.together import judge_together
-from reference.oracle.truth import FLOAT64, Truth, truths_ahead
+from reference.oracle.truth import FLOAT64, Truth, find_out, truths_ahead
 from reference.run import Array, DType
 
 if TYPE_CHECKING:  # needs python-flint
@@ -132,6 +132,7 @@ def _judge_all(verdict: Verdict, known: Sequence[tuple[Case, Truth]]) -> None:
         verdict.judged[subject] += len(took)
         _judge_outputs(verdict, subject, [pair for pair, _ in took], [out for _, out in took])
     verdict.runs += len(known)
+    find_out([truth for _, truth in known])  # what a misprint asks of each
     for case, truth in known:
         tape, upstream = ours.forward(bptt, case)
         verdict.refuted.update(m.edge for m in MISPRINTS if is_refuted(m, case, truth, tape, upstream))

@@ -15,7 +15,7 @@ from reference import lstm
 from reference.oracle import ours, theirs
 from reference.oracle.cases import REGIMES, Case, draw_case, draw_inputs
 from reference.oracle.findings import judge
-from reference.oracle.truth import evaluate, truths
+from reference.oracle.truth import evaluate, find_out, truths
 from reference.oracle.verify import SUBJECTS
 from reference.run import Array, DType
 
@@ -42,6 +42,7 @@ class Judged:
 def judge_all(subjects: Mapping[str, Subject], cases: Sequence[Case]) -> tuple[list[Judged], int]:
     """What comes of these runs, and how many were left out: those that the judge refuses."""
     known, judged, refused = truths(cases), [], 0
+    find_out(known)
     for who, subject in subjects.items():
         for case, truth, outputs in zip(cases, known, subject(cases), strict=True):
             if outputs is None:

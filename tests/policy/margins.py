@@ -50,7 +50,8 @@ def margin(bug: Bug, known: Sequence[tuple[Case, Truth]]) -> Margin | None:
             except Unfit:
                 continue
             arrays = {name: np.asarray(outputs[name], case.dtype) for name in OUTPUTS}
-            ratios.append(max(finding.ratio for finding in judge(truth, arrays, case.dtype)))
+            findings = judge(truth, arrays, case.dtype)
+            ratios.append(max(finding.units / truth.tolerances[finding.block] for finding in findings))
     if not ratios:
         return None
     wrong = sum(not ratio <= 1 for ratio in ratios)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from reference.oracle.truth import (
     NO_LOSSES,
     Losses,
     Truth,
+    find_out,
     losses_of,
     neighbour,
     truths,
@@ -126,6 +128,28 @@ def test_what_is_lost_nearby_counts_too_if_a_run_is_suspected(lost: dict[str, fl
     assert of_run.own_losses == NO_LOSSES | lost
     assert [(number, shape) for number, _, shape in asked] == [(7, (3, 4, 6, 8))] * tolerance.NEIGHBOURS
     assert len({x.tobytes() for _, x, _ in asked}) == tolerance.NEIGHBOURS
+
+
+def test_losses_that_are_found_out_together_are_those_of_one_by_one(asked: Asked) -> None:
+    known = [of_losses(0, h=100), of_losses(1, h=1), of_losses(2, C=200), replace(of_losses(3, h=50), shape=SHAPES[0])]
+    find_out(known)
+    shapes = [shape for _, _, shape in asked]
+    assert [number for number, _, _ in asked] == [0] * 7 + [2] * 7 + [3] * 7
+    assert shapes == [(3, 4, 6, 8)] * 14 + [SHAPES[0]] * 7
+    assert known[1].losses == known[1].own_losses
+    for k, own, dx in ((0, {"h": 100.0}, 1), (2, {"C": 200.0}, 8), (3, {"h": 50.0}, 1)):
+        for name in DIMS:
+            nearby = [dx + n for n in range(7)] if name == "dx" else [3] * 7
+            assert known[k].losses[name] == pytest.approx(np.linalg.norm([own.get(name, 0), *nearby])), (k, name)
+    assert len(asked) == 21
+
+
+def test_nothing_is_lost_where_there_is_no_step() -> None:
+    run = without_zeros((0, 2, 3, 4))
+    run.inputs["C0"][:] = 1e200
+    (of_run,) = truths([run])
+    assert of_run.losses == of_run.alone().losses == NO_LOSSES
+    assert judge(run.inputs | backward(fused, run) | {"C_T": run.inputs["C0"]}).ok
 
 
 def test_a_run_is_suspected_by_its_worst_block_its_steps_and_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:

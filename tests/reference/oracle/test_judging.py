@@ -44,14 +44,19 @@ def any_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def many(any_run: None, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether runs were said to be many, each time; it takes 6 s to compute the truths of those judged together."""
+    """Whether runs were said to be many, each time; it takes 6 s to find out all about those judged together."""
     found: list[bool] = []
 
     def truths(cases: Sequence[Case], many: bool) -> list[str]:
         found.append(many)
-        return clock.after(6, [f"truth {k}" for k in range(len(cases))])
+        return clock.after(2, [f"truth {k}" for k in range(len(cases))])
+
+    def find_out(known: Sequence[str]) -> None:
+        assert known == [f"truth {k}" for k in range(len(known))]
+        clock.after(4)
 
     monkeypatch.setattr(judging, "truths", truths)
+    monkeypatch.setattr(judging, "find_out", find_out)
     monkeypatch.setattr(judging, "verdict", lambda run, truth, seconds: (run.file, truth, seconds))
     return found
 

@@ -132,7 +132,7 @@ def test_runs_of_all_kinds_judged_together_are_judged_as_one_by_one(dtype: DType
     found[5]["δ13"] = found[5]["δ13"] * np.nan
     found[6]["dU_g"] = found[6]["dU_g"] * 1.01
     del found[7]["dW_f"], found[8]["C_T"]
-    assert sum(truth.batch is not None for truth in known) > 20
+    assert sum(truth.batch is not None for truth in known) > 30
     all_findings = judge_together(known, found, [dtype] * 40)
     assert all_findings == [judge(*one, dtype) for one in zip(known, found, strict=True)]
     assert {k for k, findings in enumerate(all_findings) if not all(finding.ok for finding in findings)} == {3, 4, 5, 6}
