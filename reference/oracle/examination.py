@@ -223,7 +223,7 @@ class Examination:
             return "", (), "", None
         kind = MISMATCH if MISMATCH in self.shown else next(iter(self.shown))
         _, case = self.shown[kind]
-        truth = truths([case])[0].alone()
+        (truth,) = (truth.alone() for truth in truths([case]))
         seen = Observation() if self.given_up or kind == "hangs" else self.call(case.inputs)
         kept = Kept(Which.of(case), case.inputs, seen.outputs, truth, self.repeat(case))
         if MISMATCH not in self.shown:

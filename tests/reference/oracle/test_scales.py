@@ -173,6 +173,11 @@ def test_a_unit_is_eps_times_the_scale_but_for_what_is_below_the_normal_range(dt
         assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
 
 
+def test_what_is_not_a_number_or_has_no_scale_is_infinitely_wrong() -> None:
+    error, scale = np.array([0, np.nan, np.inf, -np.inf, 1, 0]), np.array([1, 1, 1, 1, np.inf, np.inf])
+    assert tolerance.units(error, scale, np.dtype(np.float64)).tolist() == [0] + [np.inf] * 5
+
+
 def test_a_scale_has_the_dimensions_of_its_block() -> None:
     dimensions = {name: len(dims) for name, dims in BLOCKS.items()} | {"C_T": 2}
     assert {name: scale.ndim for name, scale in tolerance.scales(*drawn()).items()} == dimensions

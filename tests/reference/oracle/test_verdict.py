@@ -233,6 +233,15 @@ def test_a_misprint_is_counted_on_every_run_that_refutes_it(monkeypatch: pytest.
     assert verdict.refuted == {22: 2, 8: 1, 23: 1}
 
 
+@pytest.mark.usefixtures("called")
+def test_what_the_misprints_ask_is_found_out_for_all_runs_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    found_out: list[list[Truth]] = []
+    monkeypatch.setattr(verify, "find_out", found_out.append)
+    truths = [truth(), truth()]
+    verify._judge_all(Verdict(0), [(RUN, truths[0]), (SINGLE, truths[1])])
+    assert found_out == [truths]
+
+
 def off(units: float) -> dict[str, Array]:
     """The right h and dC0, but for one entry of h at step 1."""
     h = truth().blocks["h"].copy()
