@@ -25,8 +25,9 @@ from reference.oracle.findings import Finding
 from reference.oracle.judging import exact, path_of, require_telling, require_within_reason
 from reference.oracle.laid_out import OF_NO_WEIGHT
 from reference.oracle.report import finite
+from reference.oracle.tolerance import MOST_ROUNDING
 from reference.oracle.trial import findings
-from reference.oracle.truth import MOST_ROUNDING, truths
+from reference.oracle.truth import truths
 from reference.run import INPUTS, OUTPUTS, WEIGHTS, Array, complete
 
 GIVEN = [name for name in INPUTS if name not in WEIGHTS]

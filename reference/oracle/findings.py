@@ -25,12 +25,12 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """The error as a multiple of what is allowed; up to `tolerance.FAR_BELOW` it may in truth be less."""
+        """The error as a multiple of what is allowed; an upper bound where it is at most `tolerance.FAR_BELOW`."""
         return self.units / self.tolerance
 
     @property
     def ok(self) -> bool:
-        """Whether the error is rounding; nothing is that was measured by what has no bound."""
+        """Whether the error is rounding; where that has no bound, only what is far below any tolerance is."""
         return self.units <= self.tolerance and math.isfinite(self.tolerance)
 
 

@@ -37,6 +37,7 @@ FAR_BELOW = 1 / 4  # of a tolerance: so small an error is right, and no reason t
 SUSPECT = 1.5  # times √(D + H)
 NEIGHBOURS = 7
 SMALLEST = 1 / 16
+MOST_ROUNDING = 0.01
 
 
 def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array | float = 1.0) -> dict[str, Array]:
@@ -104,6 +105,16 @@ def suspected(loss: float, steps: int, terms: int) -> bool:
     Where its steps allow for more than `LEAST`, that many times as much is no reason yet.
     """
     return loss > SUSPECT * max(1, terms) ** 0.5 * tolerance(0, steps) / LEAST
+
+
+def tells(loss: float, steps: int, dtype: DType) -> bool:
+    """Whether a run that loses so many units of its worst block tells right from wrong in a precision.
+
+    Else rounding alone may change it beyond 1 %; or changes so much in float32 that what is lost
+    there is no measure any more of what another precision loses.
+    """
+    most = tolerance(loss, steps) * float(np.finfo(dtype).eps), loss * float(np.finfo(np.float32).eps)
+    return max(most) < MOST_ROUNDING
 
 
 def at(state: Array) -> Array:

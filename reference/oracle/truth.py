@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import chain, pairwise
-from typing import Any, TypeVar
+from itertools import chain, islice, pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,13 +30,11 @@ BLOCKS = VALUES | DELTAS | GRADIENTS  # what a run is judged by, with dimensions
 DIMS = BLOCKS | {"C_T": "BH"}
 NO_LOSSES = dict.fromkeys(DIMS, 0.0)
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-MOST_ROUNDING = 0.01
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 
 # A function of (weights, x, h0, C0, upstream), as `reference.probes.pull_back`, that returns blocks.
 Function = Callable[..., dict[str, Any]]
 Losses = Mapping[str, float]  # of a run, by block: units of rounding
-Begun = TypeVar("Begun")
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,19 @@ class Truth:
         return tolerance.units(got - self.blocks[name], self.scales[name], dtype)
 
     def allowed(self, name: str, units: float) -> float:
-        """How many units of a block an honest implementation may lose, as far as it matters for one that loses so many.
+        """How many units of a block an honest implementation may lose; fewer if an error of `units` is far below those.
 
-        To find out what float32 loses takes about as long as the truth, and on neighbours many times as long. So
-        nobody asks for an error that is far below what is allowed anyway.
+        What float32 loses takes about as long to find out as the truth, on neighbours many times as long, and most
+        errors are right without. What is known is passed over all the same: no finding hangs on what was asked before.
         """
-        for losses in self.found_out():
+        for losses in self.lower_bounds():
             allowed = tolerance.tolerance(losses[name], self.case.sizes[0])
             if units <= tolerance.FAR_BELOW * allowed:
                 break
         return allowed
 
-    def found_out(self) -> Iterator[Losses]:
-        """What is lost as far as is known, ever better and at ever greater cost; never less than before."""
+    def lower_bounds(self) -> Iterator[Losses]:
+        """What float32 loses at least: each no less than the one before, and dearer to find out."""
         yield NO_LOSSES
         yield self.own_losses
         yield self.losses
@@ -79,23 +77,23 @@ class Truth:
 
     @cached_property
     def own_losses(self) -> Losses:
-        """What a float32 evaluation of this run loses."""
+        """What a float32 evaluation of this run loses of each block."""
         if not self.case.sizes[0]:  # what arrives passes through, and nothing is rounded
             return NO_LOSSES
         batch = self.batch or Batch([self.case], self.shape, lanes_for(self.shape))
-        return batch.losses_of(self.lane)
+        return batch.own_losses[self.lane]
 
     @cached_property
     def losses(self) -> Losses:
-        """The same, put together with what is lost on runs nearby if this one may amplify errors."""
+        """What float32 loses of each block, put together with what it loses on runs nearby if this one is suspected."""
         (losses,) = looked_around([self])
         return losses
 
     @property
     def suspected(self) -> bool:
         """Whether this run may amplify errors, but not so much that nobody can tell how much."""
-        (T, _, D, H), own = self.case.sizes, self.own_losses
-        return tolerance.suspected(max(own.values()), steps=T, terms=D + H) and tells(own, T, FLOAT64)
+        (T, _, D, H), loss = self.case.sizes, max(self.own_losses.values())
+        return tolerance.suspected(loss, steps=T, terms=D + H) and tolerance.tells(loss, T, FLOAT64)
 
     @property
     def loss(self) -> float:
@@ -104,25 +102,14 @@ class Truth:
 
     def tells(self, dtype: DType) -> bool:
         """Whether this run tells right from wrong in a precision."""
-        return tells(self.losses, self.case.sizes[0], dtype)
+        return tolerance.tells(self.loss, self.case.sizes[0], dtype)
 
     def alone(self) -> Truth:
         """The same, to be kept without what was computed with it."""
         blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
         kept = Truth(self.case, self.shape, blocks, scales)
-        vars(kept).update({name: vars(self)[name] for name in ("own_losses", "losses") if name in vars(self)})
+        vars(kept).update({name: known for name, known in vars(self).items() if name in ("own_losses", "losses")})
         return kept
-
-
-def tells(losses: Losses, steps: int, dtype: DType) -> bool:
-    """Whether a run of such losses tells right from wrong in a precision.
-
-    Else rounding alone may change it beyond 1 %; or changes so much in float32 that what is lost
-    there is no measure any more of what another precision loses.
-    """
-    loss = max(losses.values())
-    most = tolerance.tolerance(loss, steps) * float(np.finfo(dtype).eps), loss * float(np.finfo(FLOAT32).eps)
-    return max(most) < MOST_ROUNDING
 
 
 def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
@@ -136,11 +123,9 @@ def truths_ahead(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterat
         yield list(zip(cases, found(), strict=True))
 
 
-def ahead(begun: Iterable[Begun]) -> Iterator[Begun]:
-    """What is begun when it is taken, each once the next one is: two at a time and no more, for they may be large."""
-    end: Any = None
-    for one, _ in pairwise(chain(begun, [end])):
-        yield one
+def ahead(begun: Iterable[Any]) -> Iterator[Any]:
+    """What is begun when it is taken, each once the next one is: two are computed at a time, and no more."""
+    return (one for one, _ in pairwise(chain(begun, [None])))
 
 
 def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
@@ -155,7 +140,7 @@ def started(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
 def find_out(known: Sequence[Truth]) -> None:
     """Find out the losses of runs that are all asked for theirs: together, in less time than one by one."""
     for truth, losses in zip(known, looked_around(known), strict=True):
-        vars(truth)["losses"] = losses
+        vars(truth)["losses"] = losses  # where a cached property looks
 
 
 def looked_around(known: Sequence[Truth]) -> list[Losses]:
@@ -164,19 +149,18 @@ def looked_around(known: Sequence[Truth]) -> list[Losses]:
     suspects = [k for k, truth in enumerate(known) if truth.suspected]
     for shape in dict.fromkeys(known[k].shape for k in suspects):
         some = [k for k in suspects if known[k].shape == shape]
-        near = losses_of([neighbour(known[k].case, n) for k in some for n in range(tolerance.NEIGHBOURS)], shape)
-        for k, first in zip(some, range(0, len(near), tolerance.NEIGHBOURS), strict=True):
-            others = near[first : first + tolerance.NEIGHBOURS]
-            found[k] = {name: math.hypot(loss, *(one[name] for one in others)) for name, loss in found[k].items()}
+        near = iter(own_losses([neighbour(known[k].case, n) for k in some for n in range(tolerance.NEIGHBOURS)], shape))
+        for k in some:
+            together = [found[k], *islice(near, tolerance.NEIGHBOURS)]
+            found[k] = {name: math.hypot(*(losses[name] for losses in together)) for name in DIMS}
     return found
 
 
-def losses_of(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
-    """What is lost of each block of each case, all of which are within a shape."""
+def own_losses(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
+    """What a float32 evaluation of each case loses of each block; all are within a shape."""
     most = lanes_for(shape)
     begun = (Batch(cases[first : first + most], shape, most) for first in range(0, len(cases), most))
-    found = ([batch.losses_of(lane) for lane in range(len(batch.cases))] for batch in ahead(begun))
-    return list(chain.from_iterable(found))
+    return [losses for batch in ahead(begun) for losses in batch.own_losses[: len(batch.cases)]]
 
 
 def neighbour(case: Case, number: int) -> Case:
@@ -197,7 +181,7 @@ class Batch:
         self.sizes[: len(cases)] = [case.sizes for case in cases]
         self.inputs = stacked(cases, shape, lanes, FLOAT64)
         with full_precision():
-            self.found = compiled(within, is_large(shape))(self.inputs, self.sizes)
+            self.found = compiled(padded_blocks, is_large(shape))(self.inputs, self.sizes)
 
     @cached_property
     def blocks(self) -> dict[str, Array]:
@@ -216,17 +200,14 @@ class Batch:
         return scales | {"C_T": self.last(scales["C"])}
 
     @cached_property
-    def losses(self) -> dict[str, list[float]]:
-        """What every run loses of each block."""
+    def own_losses(self) -> list[Losses]:
+        """What a float32 evaluation of every run loses of each block."""
         with full_precision():
             errors = compiled(float32_errors, is_large(self.shape))(self.inputs, self.sizes, self.found)
         lost = {name: tolerance.units(a, self.scales[name], FLOAT32) for name, a in errors.items()}
-        found = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
-        return found | {"C_T": found["C"]}
-
-    def losses_of(self, lane: int) -> Losses:
-        """What the run in this lane loses of each block."""
-        return {name: by_lane[lane] for name, by_lane in self.losses.items()}
+        worst = {name: units.reshape(self.lanes, -1).max(axis=1).tolist() for name, units in lost.items()}
+        worst["C_T"] = worst["C"]
+        return [dict(zip(worst, of_run, strict=True)) for of_run in zip(*worst.values(), strict=True)]
 
     def last(self, timed: Array) -> Array:
         """What a block, or a scale, is at the last step of each run."""
@@ -274,18 +255,18 @@ class Cut(Mapping[str, Array]):
         return len(DIMS)
 
 
-def within(inputs: tuple[Any, ...], sizes: jax.Array) -> dict[str, Any]:
+def padded_blocks(inputs: tuple[Any, ...], sizes: jax.Array) -> dict[str, Any]:
     """A padded run's blocks, zero outside of it."""
     _, x, h0, _, _ = inputs
     padded = ((x.shape[0], sizes[0]), (h0.shape[0], sizes[1]), (h0.shape[1], sizes[3]))
     steps, rows, units = (jnp.arange(most) < size for most, size in padded)
     own, found = steps[:, None, None] & rows[:, None] & units, blocks(*inputs)
-    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # which alone are more than zero elsewhere
+    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # all else is zero there by itself
 
 
 def float32_errors(inputs: tuple[Any, ...], sizes: jax.Array, right: Mapping[str, Any]) -> dict[str, Any]:
     """The worst error in each block of a padded run in float32, by step if it has."""
-    rough = within(jax.tree.map(lambda array: array.astype(np.float32), inputs), sizes)
+    rough = padded_blocks(jax.tree.map(lambda array: array.astype(np.float32), inputs), sizes)
     over = {name: range("T" in dims, len(dims)) for name, dims in BLOCKS.items()}
     return {name: jnp.max(jnp.abs(rough[name] - right[name]), over[name], keepdims=True) for name in BLOCKS}
 

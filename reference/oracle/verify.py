@@ -127,12 +127,12 @@ def _judge_all(verdict: Verdict, known: Sequence[tuple[Case, Truth]]) -> None:
     if not known:
         return
     cases = [case for case, _ in known]
+    find_out([truth for _, truth in known])  # which the misprints ask of every run
     for subject in (name for name in SUBJECTS if name not in PEERS or name in installed()):
         took = [(pair, out) for pair, out in zip(known, SUBJECTS[subject](cases), strict=True) if out is not None]
         verdict.judged[subject] += len(took)
         _judge_outputs(verdict, subject, [pair for pair, _ in took], [out for _, out in took])
     verdict.runs += len(known)
-    find_out([truth for _, truth in known])  # what a misprint asks of each
     for case, truth in known:
         tape, upstream = ours.forward(bptt, case)
         verdict.refuted.update(m.edge for m in MISPRINTS if is_refuted(m, case, truth, tape, upstream))

@@ -27,7 +27,7 @@ from reference.oracle.memory import keep_memory
 from reference.oracle.padding import MANY, lanes_for, shape_for, stacked
 from reference.oracle.together import judge_together
 from reference.oracle.trial import in_order
-from reference.oracle.truth import Batch, Truth, blocks, compiled, truths, truths_ahead
+from reference.oracle.truth import Batch, Truth, blocks, compiled, find_out, truths, truths_ahead
 from reference.oracle.verify import verify
 from reference.run import OUTPUTS, Array
 
@@ -109,8 +109,7 @@ def stages(load: Load) -> dict[str, Clock]:
     """Each stage by itself, then all together as `check` does it: truths on other threads, ahead of the rest."""
     clocks = {name: Clock() for name in ("draw", "truth", "fused", "compare", "judged", "all")}
     many = load.runs >= MANY
-    told(next(load.chunks()), many)  # compiles
-    sum(truth.loss for truth in told(next(load.chunks()), many))  # and so does this
+    find_out(truths(next(load.chunks()), many))  # compiles all
     found: list[list[dict[str, Array]]] = []
     chunks = load.chunks()
     while cases := clocks["draw"](next, chunks, None):
@@ -194,7 +193,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
     options = parser.parse_args()
     keep_memory()  # as the command does
-    told = [
+    page = [
         "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
         markdown(["runs", *COLUMNS], rows(LOADS)),
         "Of the truth, milliseconds of CPU a run in a batch that is full: the inputs put side by side, autodiff in "
@@ -206,7 +205,7 @@ def main() -> None:
         markdown(["command", "runs a second"], commands(options.runs)),
         f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}.\n",
     ]
-    text = "\n".join(told)
+    text = "\n".join(page)
     (HERE / "judge.md").write_text(text)
     print(text)
 

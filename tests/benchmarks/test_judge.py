@@ -14,7 +14,7 @@ from reference.oracle.cases import SHAPES, Case, draw_case
 from reference.oracle.findings import judge
 from reference.oracle.ours import fused_blocks
 from reference.oracle.together import judge_together
-from reference.oracle.truth import Function, compiled, float32_errors, truths, within
+from reference.oracle.truth import Function, compiled, float32_errors, padded_blocks, truths
 from reference.run import OUTPUTS
 from tests.candidates import adapters
 
@@ -65,13 +65,13 @@ def test_float32_is_asked_of_few_runs_that_are_right(monkeypatch: pytest.MonkeyP
         truth, "compiled", lambda function, spread: asked.update([function]) or compiled(function, spread)
     )
     assert check(adapters.right, max_examples=120, seed=4).ok
-    assert asked[within] > 20
+    assert asked[padded_blocks] > 20
     assert asked[float32_errors] <= 1  # none was measured
 
 
 def test_jax_compiles_no_more_than_once_for_each_shape() -> None:
     def count() -> int:
-        sizes: list[int] = [compiled(function, False)._cache_size() for function in (within, float32_errors)]
+        sizes: list[int] = [compiled(function, False)._cache_size() for function in (padded_blocks, float32_errors)]
         return sum(sizes)
 
     def some(seed: int) -> list[Case]:

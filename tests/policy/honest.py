@@ -50,6 +50,7 @@ def judge_all(subjects: Mapping[str, Subject], cases: Sequence[Case]) -> tuple[l
             if not truth.tells(case.dtype):
                 refused += 1
                 continue
+            # In full, however small the error.
             found = [replace(one, tolerance=truth.tolerances[one.block]) for one in judge(truth, outputs, case.dtype)]
             worst = max(found, key=lambda finding: finding.ratio)
             place = f"{case}, {worst.block}: {worst.units:.1f} of {worst.tolerance:.1f} units"

@@ -10,7 +10,7 @@ import numpy as np
 from reference.oracle.bugs import CATALOGUE, Bug, Unfit
 from reference.oracle.cases import Case, draw_case
 from reference.oracle.findings import judge
-from reference.oracle.truth import Truth, truths
+from reference.oracle.truth import Truth, find_out, truths
 from reference.run import OUTPUTS, DType
 
 
@@ -29,7 +29,9 @@ class Margin:
 def drawn(seed: int, count: int, dtype: DType) -> list[tuple[Case, Truth]]:
     """Runs in which there is something to mistake, with their truth."""
     cases = [draw_case(seed, number, dtype) for number in range(count)]
-    known = zip(cases, truths(cases), strict=True)
+    found = truths(cases)
+    find_out(found)
+    known = zip(cases, found, strict=True)
     return [(case, truth) for case, truth in known if 0 not in case.sizes and truth.tells(dtype)]
 
 
@@ -51,6 +53,7 @@ def margin(bug: Bug, known: Sequence[tuple[Case, Truth]]) -> Margin | None:
                 continue
             arrays = {name: np.asarray(outputs[name], case.dtype) for name in OUTPUTS}
             findings = judge(truth, arrays, case.dtype)
+            # In full, however small the error.
             ratios.append(max(finding.units / truth.tolerances[finding.block] for finding in findings))
     if not ratios:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from reference.oracle.bugs import Unfit, Unit
 from reference.oracle.cases import Case, draw_inputs
 from reference.oracle.fit import Evidence
-from reference.oracle.truth import Truth, truths
+from reference.oracle.truth import Losses, Truth, truths
 from reference.run import Array, DType
 
 FLOAT64 = np.dtype(np.float64)
@@ -31,11 +31,17 @@ def known_runs(dtype: DType = FLOAT64, sizes: Iterable[tuple[int, int, int, int]
 
 
 def truth_of_losses(
-    case: Case, blocks: Mapping[str, Array], scales: Mapping[str, Array], losses: Mapping[str, float]
+    case: Case, losses: Losses, blocks: Mapping[str, Array] = {}, scales: Mapping[str, Array] = {}
 ) -> Truth:
     """A truth of which all is said, and nothing is left to be found out."""
     truth = Truth(case, case.sizes, blocks, scales)
     vars(truth).update(own_losses=losses, losses=losses)
+    return truth
+
+
+def among_others(truth: Truth) -> Truth:
+    """The same, as if it had been computed together with more that need not be kept."""
+    vars(truth)["batch"] = "many others"
     return truth
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from reference.oracle.truth import (
     Losses,
     Truth,
     find_out,
-    losses_of,
     neighbour,
+    own_losses,
     truths,
 )
 from reference.run import Array
@@ -70,7 +71,7 @@ def test_what_one_block_loses_is_not_allowed_to_another(seed: int) -> None:
 @pytest.mark.parametrize("seed", [2, 5, 6])
 def test_a_run_on_which_float32_loses_all_is_refused_in_float64_too(seed: int) -> None:
     ((run, of_run),) = amplified(30, "float64", [seed])
-    assert max(of_run.tolerances.values()) * np.finfo(np.float64).eps < truth.MOST_ROUNDING
+    assert max(of_run.tolerances.values()) * np.finfo(np.float64).eps < tolerance.MOST_ROUNDING
     with pytest.raises(ValueError, match="rounding in float64 may change everything"):
         judge(run.inputs | backward(fused, run))
 
@@ -85,29 +86,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
     def losses(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
         asked.extend((case.number, case.inputs["x"], shape) for case in cases)
-        return [NO_LOSSES | dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n in range(len(cases))]
+        return [dict.fromkeys(DIMS, 3.0) | {"dx": 1.0 + n} for n in range(len(cases))]
 
-    monkeypatch.setattr(truth, "losses_of", losses)
+    monkeypatch.setattr(truth, "own_losses", losses)
     return asked
-
-
-class Told:
-    """In place of a batch: what the run in its only lane loses."""
-
-    def __init__(self, lost: Losses) -> None:
-        self.lost, self.asked = lost, 0
-
-    def losses_of(self, lane: int) -> Losses:
-        assert lane == 2
-        self.asked += 1
-        return self.lost
 
 
 def of_losses(number: int = 0, **lost: float) -> Truth:
     """The truth of a run, D + H of which is 9, that loses so much by itself."""
     run = Case(number, "ordinary", without_zeros((3, 2, 4, 5)).inputs)
-    batch: Any = Told(NO_LOSSES | lost)
+    batch: Any = SimpleNamespace(own_losses={2: NO_LOSSES | lost})
     return Truth(run, (3, 4, 6, 8), {}, {}, batch, lane=2)
+
+
+def put_together(own: Losses, dx: int = 1) -> Any:
+    """What is lost in all, if runs nearby lose as `asked` says, and the first of them `dx` units of dx."""
+    near = dict.fromkeys(DIMS, [3] * 7) | {"dx": [*range(dx, dx + 7)]}
+    return pytest.approx({name: np.linalg.norm([own.get(name, 0), *near[name]]) for name in DIMS})
 
 
 @pytest.mark.parametrize("lost", [{"h": 4.5}, {"h": 9e4}, {"h": np.inf}], ids=str)
@@ -122,25 +117,21 @@ def test_nothing_nearby_counts_for_a_run_that_is_not_suspected_or_tells_nothing(
 @pytest.mark.parametrize("lost", [{"h": 4.51}, {"C": 900.0, "dx": 2.0}], ids=str)
 def test_what_is_lost_nearby_counts_too_if_a_run_is_suspected(lost: dict[str, float], asked: Asked) -> None:
     of_run = of_losses(7, **lost)
-    for name in DIMS:
-        nearby = [1 + n for n in range(7)] if name == "dx" else [3] * 7
-        assert of_run.losses[name] == pytest.approx(np.linalg.norm([lost.get(name, 0), *nearby])), name
+    assert of_run.losses == put_together(lost)
     assert of_run.own_losses == NO_LOSSES | lost
     assert [(number, shape) for number, _, shape in asked] == [(7, (3, 4, 6, 8))] * tolerance.NEIGHBOURS
     assert len({x.tobytes() for _, x, _ in asked}) == tolerance.NEIGHBOURS
 
 
-def test_losses_that_are_found_out_together_are_those_of_one_by_one(asked: Asked) -> None:
+def test_losses_that_are_found_out_together_are_put_together_run_by_run(asked: Asked) -> None:
     known = [of_losses(0, h=100), of_losses(1, h=1), of_losses(2, C=200), replace(of_losses(3, h=50), shape=SHAPES[0])]
     find_out(known)
-    shapes = [shape for _, _, shape in asked]
-    assert [number for number, _, _ in asked] == [0] * 7 + [2] * 7 + [3] * 7
-    assert shapes == [(3, 4, 6, 8)] * 14 + [SHAPES[0]] * 7
+    own = (3, 4, 6, 8)
+    assert [(number, shape) for number, _, shape in asked] == [(0, own)] * 7 + [(2, own)] * 7 + [(3, SHAPES[0])] * 7
     assert known[1].losses == known[1].own_losses
-    for k, own, dx in ((0, {"h": 100.0}, 1), (2, {"C": 200.0}, 8), (3, {"h": 50.0}, 1)):
-        for name in DIMS:
-            nearby = [dx + n for n in range(7)] if name == "dx" else [3] * 7
-            assert known[k].losses[name] == pytest.approx(np.linalg.norm([own.get(name, 0), *nearby])), (k, name)
+    assert known[0].losses == put_together({"h": 100})
+    assert known[2].losses == put_together({"C": 200}, dx=8)
+    assert known[3].losses == put_together({"h": 50})
     assert len(asked) == 21
 
 
@@ -161,18 +152,17 @@ def test_a_run_is_suspected_by_its_worst_block_its_steps_and_its_sums(monkeypatc
 
 def test_nobody_asks_what_is_lost_where_an_error_is_far_below_what_is_allowed_anyway(asked: Asked) -> None:
     of_run, alone, nearby = of_losses(h=100, C=20), 8 * 20, 8 * (20**2 + 7 * 3**2) ** 0.5
-    batch: Any = of_run.batch
-    for units, allowed, evaluations, neighbours in (
+    for units, allowed, found_out, neighbours in (
         (16, 64, 0, 0), (16.1, alone, 1, 0), (40, alone, 1, 0), (40.1, nearby, 1, 7), (np.inf, nearby, 1, 7),
     ):  # fmt: skip
         assert of_run.allowed("C", units) == pytest.approx(allowed)
-        assert (batch.asked, len(asked)) == (evaluations, neighbours)
+        assert ("own_losses" in vars(of_run), len(asked)) == (found_out, neighbours)
     assert of_run.allowed("C", np.nan) == of_run.tolerances["C"]
     assert of_run.allowed("C", 16) == 64
 
 
 def test_more_is_allowed_anyway_where_there_are_many_steps() -> None:
-    of_run = truth_of_losses(without_zeros((100, 1, 2, 3)), {}, {}, {"h": 1000})
+    of_run = truth_of_losses(without_zeros((100, 1, 2, 3)), {"h": 1000})
     assert (of_run.allowed("h", 50), of_run.allowed("h", 50.1)) == (200, 8000)
 
 
@@ -190,14 +180,14 @@ def test_what_is_known_is_kept_with_a_truth_that_is_kept_alone(asked: Asked) -> 
 
 @pytest.mark.parametrize("many", [True, False])
 def test_a_run_alone_loses_what_it_loses_among_others(many: bool) -> None:
-    for among in truths([drawn(sizes, "ordinary", "float64", 3) for sizes in ((3, 2, 4, 5), (0, 2, 4, 5))], many):
-        assert among.alone().own_losses == among.own_losses
-        assert (among.loss > 0) == (among.case.sizes[0] > 0)
+    (among,) = truths([drawn((3, 2, 4, 5), "ordinary", "float64", 3)], many)
+    assert among.alone().own_losses == among.own_losses
+    assert among.loss > 0
 
 
 def test_losses_are_those_of_each_run_in_the_order_of_the_runs() -> None:
     runs = [drawn((3, 2, 4, 5), "ordinary", "float32", k) for k in range(7)]
-    found = losses_of(runs, SHAPES[0])
+    found = own_losses(runs, SHAPES[0])
     assert found == [truth.own_losses for truth in truths(runs)]
     assert len({each["h"] for each in found}) == 7
 

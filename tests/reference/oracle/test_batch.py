@@ -23,7 +23,7 @@ from reference.oracle.truth import (
     compiled,
     evaluate,
     float32_errors,
-    within,
+    padded_blocks,
 )
 from tests.strategies import without_zeros
 
@@ -43,7 +43,7 @@ def nothing(lanes: int, shape: Sizes = SHAPE) -> Said:
 
 def answers(said: Said) -> dict[Any, Any]:
     """What is compiled, by the function."""
-    return {within: lambda inputs, sizes: said[0], float32_errors: lambda inputs, sizes, right: said[1]}
+    return {padded_blocks: lambda inputs, sizes: said[0], float32_errors: lambda inputs, sizes, right: said[1]}
 
 
 def batch_of(
@@ -61,9 +61,9 @@ def test_a_batch_is_on_many_threads_if_a_run_of_its_shape_is_large(monkeypatch: 
     for large in (padding.LARGE, 0):
         monkeypatch.setattr(padding, "LARGE", large)
         batch = Batch([run], SHAPE, 1)
-        assert spread.pop() == (within, large == 0)
+        assert spread.pop() == (padded_blocks, large == 0)
         assert spread == []  # in float32 nothing is computed before it is asked for
-        assert batch.losses["h"] == [0]
+        assert batch.own_losses[0]["h"] == 0
         assert spread.pop() == (float32_errors, large == 0)
         evaluate(function, [run], FLOAT64)
         assert spread.pop() == (function, large == 0)
@@ -106,7 +106,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Said:
     x, h0, dh = (jnp.zeros(shape) for shape in ((T, B, D), (B, H), (T, B, H)))
     with full_precision():
         inputs = jax.tree.map(lambda array: array.astype(np.float64), ({"W_f": h0}, x, h0, h0, {"dh": dh}))
-        found = within(inputs, np.array([2, 1, 1, 3]))
+        found = padded_blocks(inputs, np.array([2, 1, 1, 3]))
         return jax.tree.map(np.asarray, (found, float32_errors(inputs, np.array([2, 1, 1, 3]), found)))
 
 

@@ -17,6 +17,7 @@ from reference.oracle.report import Report
 from reference.oracle.trial import Which
 from reference.run import OUTPUTS, Array
 from tests.reference.oracle.clock import Clock
+from tests.reference.oracle.known import among_others
 from tests.reference.oracle.pages import recorded
 from tests.reference.oracle.test_findings import truth
 from tests.reference.oracle.test_recorded import RIGHT, RUN
@@ -204,9 +205,7 @@ def test_what_cannot_be_compared_is_told_beside_a_mismatch_and_is_no_evidence(as
 
 def test_a_run_is_kept_without_those_that_were_judged_with_it() -> None:
     outputs = RIGHT | {"h": RIGHT["h"].astype("f4"), "C": RIGHT["C"][0]}
-    among_others = truth()
-    vars(among_others)["batch"] = "many others"
-    report = verdict(Recorded("run.npz", RUN, outputs, 0), among_others, 0)
+    report = verdict(Recorded("run.npz", RUN, outputs, 0), among_others(truth()), 0)
     kept = report.kept
     assert kept is not None
     assert report.pictured is kept

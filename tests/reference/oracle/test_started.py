@@ -18,7 +18,7 @@ from reference.oracle.truth import (
     FLOAT64,
     VALUES,
     Truth,
-    losses_of,
+    own_losses,
     started,
     truths,
     truths_ahead,
@@ -29,7 +29,7 @@ from tests.reference.oracle.known import truth_of_losses
 from tests.reference.oracle.test_batch import EPS, SMALL, WIDE
 from tests.strategies import drawn, without_zeros
 
-RUN = without_zeros(SMALL), SMALL
+RUN = without_zeros(SMALL)
 
 
 class Recorded:
@@ -46,8 +46,9 @@ class Recorded:
         self.asked.append(self.cases[lane])
         return self.cases[lane]
 
-    def losses_of(self, lane: int) -> dict[str, float]:
-        return {"h": float(self.cases[lane].number)}
+    @property
+    def own_losses(self) -> list[dict[str, float]]:
+        return [{"h": float(case.number)} for case in self.cases]
 
 
 @pytest.fixture
@@ -68,14 +69,14 @@ def test_a_block_is_a_value_an_edge_or_a_gradient() -> None:
 
 
 def test_units_of_a_truth_are_multiples_of_eps_times_the_scale() -> None:
-    one = Truth(*RUN, {"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)})
+    one = Truth(RUN, SMALL, {"h": np.ones((1, 1, 2))}, {"h": np.full((1, 1, 1), 2.0)})
     got = one.blocks["h"] + [6 * EPS, 0]
     assert one.units("h", got, FLOAT64).tolist() == [[[pytest.approx(3), 0]]]
     assert one.units("h", got + 1, FLOAT32).max() == pytest.approx(2**22)
 
 
 def truth_that_loses(T: int = 1, **losses: float) -> Truth:
-    return truth_of_losses(without_zeros((T, 2, 4, 5)), {}, {}, losses)
+    return truth_of_losses(without_zeros((T, 2, 4, 5)), losses)
 
 
 def test_the_tolerance_is_that_of_the_loss_of_a_block_and_of_the_steps() -> None:
@@ -98,18 +99,18 @@ def test_a_run_tells_nothing_if_rounding_may_change_it_by_more_than_a_hundredth(
 
 def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one = truth_that_loses(h=0)
-    monkeypatch.setattr(truth, "MOST_ROUNDING", tolerance.LEAST * EPS)
+    monkeypatch.setattr(tolerance, "MOST_ROUNDING", tolerance.LEAST * EPS)
     assert one.tells(FLOAT64) is False
 
 
 @pytest.mark.parametrize(("steps", "tells"), [(41_000, True), (43_000, False)])
 def test_a_run_of_so_many_steps_that_all_may_be_rounding_tells_nothing(steps: int, tells: bool) -> None:
     run = drawn((steps, 1, 2, 3), "ordinary", "float32", 0)
-    assert truth_of_losses(run, {}, {}, {"h": 0.0}).tells(FLOAT32) is tells
+    assert truth_of_losses(run, {"h": 0.0}).tells(FLOAT32) is tells
 
 
 def test_a_truth_stays_as_it_is() -> None:
-    one = Truth(*RUN, {}, {})
+    one = Truth(RUN, SMALL, {}, {})
     assert (one.batch, one.lane) == (None, 0)
     with pytest.raises(FrozenInstanceError):
         one.lane = 1
@@ -145,13 +146,15 @@ def test_the_next_chunk_is_begun_before_one_is_handed_out_and_no_other(recorded:
 
 
 def test_what_is_lost_is_computed_in_the_shape_that_is_asked_for(recorded: type[Recorded]) -> None:
-    runs = [Case(number, "ordinary", RUN[0].inputs) for number in range(12)]
-    assert losses_of(runs, SHAPES[0]) == [{"h": number} for number in range(12)]
+    runs = [Case(number, "ordinary", RUN.inputs) for number in range(12)]
+    assert own_losses(runs, SHAPES[0]) == [{"h": number} for number in range(12)]
     assert recorded.made == [(runs[:5], SHAPES[0], 5), (runs[5:10], SHAPES[0], 5), (runs[10:], SHAPES[0], 5)]
 
 
-def test_a_batch_is_asked_what_is_lost_once_the_next_is_begun_and_no_other(recorded: type[Recorded]) -> None:
+def test_a_batch_is_asked_what_is_lost_once_the_next_is_begun_and_no_other(
+    recorded: type[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun: list[int] = []
-    recorded.losses_of = lambda self, lane: begun.append(len(recorded.made)) or {}  # type: ignore[method-assign]
-    losses_of(runs_of(*[WIDE] * 22), SHAPES[1])
-    assert begun == [2] * 7 + [3] * 7 + [4] * 8
+    monkeypatch.setattr(recorded, "own_losses", property(lambda batch: begun.append(len(recorded.made)) or []))
+    own_losses(runs_of(*[WIDE] * 22), SHAPES[1])
+    assert begun == [2, 3, 4, 4]

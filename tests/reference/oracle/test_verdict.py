@@ -299,7 +299,7 @@ def refuted(edges: Iterable[Array]) -> bool:
         yield from ((t, {8: δ}) for t, δ in enumerate(edges))
 
     misprint: Any = SimpleNamespace(edge=8, steps=steps)
-    true = truth_of_losses(RUN, {**truth().blocks, "δ8": δ8}, truth().scales, truth().losses)
+    true = truth_of_losses(RUN, truth().losses, {**truth().blocks, "δ8": δ8}, truth().scales)
     return is_refuted(misprint, RUN, true, *ours.forward(bptt, RUN))
 
 

@@ -11,7 +11,8 @@ from reference.oracle import examination
 from reference.oracle.cases import Case
 from reference.oracle.diagnosis import Evidence
 from reference.oracle.truth import Truth
-from tests.reference.oracle.examined.subject import among_others, truth
+from tests.reference.oracle.examined.subject import truth
+from tests.reference.oracle.known import among_others
 
 
 class Asked:
@@ -46,7 +47,7 @@ class Asked:
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     asked = Asked()
-    monkeypatch.setattr(examination, "truths", lambda cases: [among_others(one) for one in cases])
+    monkeypatch.setattr(examination, "truths", lambda cases: [among_others(truth(one)) for one in cases])
     monkeypatch.setattr(examination, "truths_ahead", asked.truths_ahead)
     monkeypatch.setattr(examination, "smallest", asked.search)
     monkeypatch.setattr(examination, "diagnose", asked.diagnose)

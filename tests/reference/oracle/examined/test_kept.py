@@ -17,7 +17,6 @@ from tests.reference.oracle.examined.subject import (
     RAISES,
     SEED,
     Subject,
-    among_others,
     case,
     doing,
     examined,
@@ -28,6 +27,7 @@ from tests.reference.oracle.examined.subject import (
     truth,
     wrong,
 )
+from tests.reference.oracle.known import among_others
 
 # What is kept of the runs.
 
@@ -85,7 +85,7 @@ def test_an_empty_run_and_what_is_not_finite_explain_nothing() -> None:
 
 def test_evidence_stands_alone_in_the_coarsest_precision_that_it_came_in() -> None:
     for answer, dtype in ((right, F64), (narrow, F32)):
-        e, one, known = examined(Subject(answer)), case(), among_others(case())
+        e, one, known = examined(Subject(answer)), case(), among_others(truth(case()))
         seen = answer(one.inputs)
         e.keep(one, known, seen, judged(one, known, seen))
         e.picture(one, known, seen, judged(one, known, seen))
