@@ -178,6 +178,28 @@ def test_what_is_not_a_number_or_has_no_scale_is_infinitely_wrong() -> None:
     assert tolerance.units(error, scale, np.dtype(np.float64)).tolist() == [0] + [np.inf] * 5
 
 
+@pytest.mark.parametrize(
+    ("dtype", "loss", "steps", "tells"),
+    [
+        ("f8", 8.3e4, 1, True),
+        ("f8", 8.4e4, 1, False),  # float32 itself loses a hundredth
+        ("f4", 1.04e4, 1, True),
+        ("f4", 1.05e4, 1, False),
+        ("f4", 0, 41_000, True),
+        ("f4", 0, 43_000, False),
+    ],
+)
+def test_a_run_tells_nothing_if_rounding_may_change_it_by_more_than_a_hundredth(
+    dtype: str, loss: float, steps: int, tells: bool
+) -> None:
+    assert tolerance.tells(loss, steps, np.dtype(dtype)) is tells
+
+
+def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerance, "MOST_ROUNDING", tolerance.LEAST * 2.0**-52)
+    assert tolerance.tells(0, 1, np.dtype("f8")) is False
+
+
 def test_a_scale_has_the_dimensions_of_its_block() -> None:
     dimensions = {name: len(dims) for name, dims in BLOCKS.items()} | {"C_T": 2}
     assert {name: scale.ndim for name, scale in tolerance.scales(*drawn()).items()} == dimensions
