@@ -114,8 +114,8 @@ def finite(value: object) -> bool:
     """Whether no number in an array, or in the arrays of a structure, is infinite or NaN."""
     if isinstance(value, np.ndarray):
         # A norm is finite only if all numbers are, and costs less than to look at each; of balls it tells nothing.
-        return (value.dtype != object and isfinite(_norm(value))) or bool((np.abs(value) < np.inf).all())
-    return all(finite(part) for part in _parts(value).values())
+        return (not value.dtype.hasobject and isfinite(_norm(value))) or bool((np.abs(value) < np.inf).all())
+    return all(map(finite, value if isinstance(value, tuple) else _parts(value).values()))
 
 
 def _cast(value: Any, dtype: npt.DTypeLike) -> Any:

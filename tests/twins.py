@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -11,7 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from manual import Gradients, Params, Tape, bptt, fused, jacobians
+from manual import Gradients, Params, Tape, batch, bptt, fused, rooms, single
 from reference.oracle import truth
 from reference.oracle.cases import Case
 from reference.run import WEIGHTS, Array
@@ -40,9 +39,10 @@ def backward(twin: ModuleType, run: Case) -> dict[str, Array]:
 def taking(**thresholds: int) -> Iterator[None]:
     """With other thresholds, the fast twin takes another way for a run of the same sizes; no room is kept for it."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(jacobians, "_spare", deque(maxlen=1)))
+        stack.enter_context(mock.patch.object(rooms, "_left", {}))
         for name, value in thresholds.items():
-            stack.enter_context(mock.patch.object(jacobians if name == "NUMBERS" else fused, name, value))
+            (module,) = (module for module in (fused, batch, single) if hasattr(module, name))
+            stack.enter_context(mock.patch.object(module, name, value))
         yield
 
 

@@ -107,30 +107,36 @@ def plain_gemms(work: Work) -> Call:
 
 def regrouped_gemms(work: Work) -> Call:
     """As `manual.fused` has them; h lies in the block's room, where a step leaves it."""
-    from manual import Params, fused
+    from manual import Params, batch, fused, single
 
     a = work.arrays()
-    x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"])
-    sums, way, back = fused.Sums(params, steps, work.B), fused.Steps(params, steps, work.B), block_gemms(work)
+    x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"], work.H)
+    there = single.Forward.of(params, steps) if work.B == 1 else batch.Forward(params, steps, work.B)
+    back, of_a_block = batch.Backward(params, steps, work.B), block_gemms(work)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
-    sums.hs[:-1] = a["dh"][:steps]
-    δ25, W_T = np.empty_like(a["dh"][0]), way.W_T
-    product: fused.Product = np.matmul
-    to_δ25 = δ25.reshape(work.B, work.H // way.tile, way.tile).swapaxes(0, 1)
-    if way.tile == work.H:  # as in `Steps.back`
-        product, to_δ25, W_T = fused.dot, δ25, W_T[0]
+    δ25, W_T = np.empty_like(a["dh"][0]), back.W_T
+    product: batch.Product = batch.matmul
+    to_δ25 = δ25.reshape(work.B, work.H // back.tile, back.tile).swapaxes(0, 1)
+    if back.tile == work.H:  # as in `Backward.go_on`
+        product, to_δ25, W_T = batch.dot, δ25, W_T[0]
 
     def call() -> None:
-        for at in blocks(work.T, steps):
-            sums.from_x(x[at])
-            for h_x_1 in sums.h_x_1[: at.stop - at.start]:
-                sums.product(h_x_1, sums.W, sums.to)
+        for at in blocks(work.T, there.block):
+            h_x_1 = there.h_x_1[: at.stop - at.start]
+            if isinstance(there, single.Forward):
+                there.xs[: len(h_x_1)] = x[at, 0]
+                for h_x_1_t in h_x_1:
+                    single.dot(h_x_1_t, there.weights, there.z)
+            else:
+                there.from_x(x[at])
+                for h_x_1_t in h_x_1:
+                    batch.matmul(h_x_1_t, there.W, there.to)
         if work.task == "both":
             for at in reversed(blocks(work.T, steps)):
                 some = Δ[: at.stop - at.start]
                 for Δ_t in some:
                     product(Δ_t, W_T, to_δ25)
-                back(at, some)
+                of_a_block(at, some)
 
     return call
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from manual import fused
+from manual import batch, single
 from tests.benchmarks.contenders import Call, Work, blocks, plain_gemms, regrouped_gemms
 
-T, B, D, H = 70, 8, 3, 20  # of no whole number of blocks
+T, D, H = 70, 3, 20  # of no whole number of blocks where there are 8 rows
 
 
 def test_the_blocks_are_all_steps_in_order() -> None:
@@ -22,8 +22,9 @@ def test_the_blocks_are_all_steps_in_order() -> None:
 
 @pytest.mark.parametrize(("way", "bias"), [(plain_gemms, 0), (regrouped_gemms, 1)])
 @pytest.mark.parametrize("task", ["forward", "both"])
+@pytest.mark.parametrize("B", [1, 8])
 def test_every_step_is_multiplied(
-    way: Callable[[Work], Call], bias: int, task: str, monkeypatch: pytest.MonkeyPatch
+    way: Callable[[Work], Call], bias: int, task: str, B: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = [0]
 
@@ -34,7 +35,7 @@ def test_every_step_is_multiplied(
 
         return call
 
-    for owner, name in ((np, "dot"), (np, "matmul"), (fused, "dot")):
+    for owner, name in ((np, "dot"), (np, "matmul"), (batch, "dot"), (batch, "matmul"), (single, "dot")):
         monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
     way(Work(T, B, D, H, "float64", task))()
     gates = T * B * 4 * H

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import Params, bptt, fused
-from manual.fused import LARGE, NARROW, SMALL
+from manual import Params, batch, bptt, fused, single
+from manual.batch import LARGE, SMALL
 from manual.unit import unchecked
 from reference.oracle import ours
 from reference.oracle.cases import Case, Sizes
@@ -33,6 +34,7 @@ WAYS: dict[str, Callable[[int, int, int, int], dict[str, int]]] = {
     "x apart, three tiles": lambda T, B, D, H: {"LARGE": 4 * B * H * H, "SMALL": B * H * (H // 3), "NARROW": 1},
     "one matrix at a time": lambda T, B, D, H: {"NUMBERS": 0},
     "two matrices at a time": lambda T, B, D, H: {"NUMBERS": 8 * H * H, "ROWS": 5},
+    "two steps' factors at a time": lambda T, B, D, H: {"CACHED": 2 * B * H, "ROWS": 5 * B},
     "without matrices": lambda T, B, D, H: {"MOST_UNITS": 0},
 }
 THRESHOLDS = st.fixed_dictionaries(
@@ -42,6 +44,7 @@ THRESHOLDS = st.fixed_dictionaries(
         "LARGE": st.sampled_from([0, 100, 1000, LARGE]),
         "NARROW": st.integers(1, 3),
         "NUMBERS": st.sampled_from([0, 100, 1000, 10**6]),
+        "CACHED": st.sampled_from([0, 10, 40, 10**6]),
         "MOST_UNITS": st.sampled_from([0, 100]),
     }
 )
@@ -107,7 +110,7 @@ def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: Sizes, dtype: st
     """At twelve rows a block the first run has blocks of 2, 2 and 1 steps, the other of 6, 6, 6 and 5."""
     run = drawn(sizes, "ordinary", dtype, 0)
     with taking(ROWS=12):
-        assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"])
+        assert len(run.inputs["x"]) % fused.block_of(run.inputs["x"], sizes[3])
         judge(run, backward(fused, run))
 
 
@@ -116,33 +119,14 @@ def test_a_run_of_many_blocks_has_some_that_are_not_full(sizes: Sizes, dtype: st
     [(1000, 1, 256), (1000, 100, 2), (1000, 257, 1), (3, 1, 3), (0, 1, 1), (10, 0, 10), (300, 0, 256)],
 )
 def test_a_block_has_256_rows_if_there_are_so_many(T: int, B: int, block: int) -> None:
-    assert fused.block_of(np.empty((T, B, 1))) == block
-
-
-@given(columns=st.integers(1, 3000), others=st.integers(0, 10**5))
-def test_tiles_are_alike_and_small_or_there_are_none(columns: int, others: int) -> None:
-    tile = fused.tile_of(columns, others)
-    assert columns % tile == 0
-    assert tile == columns or (tile >= NARROW and tile * others <= SMALL < columns * others <= LARGE)
+    assert fused.block_of(np.empty((T, B, 1)), 255) == block
 
 
 @pytest.mark.parametrize(
-    ("columns", "others", "tile"),
-    [
-        (1000, 1000, 1000),  # small enough as it is
-        (1000, 1001, 500),
-        (1000, 2000, 500),
-        (1000, 2001, 250),
-        (1000, 10_000, 100),  # the largest that tiles are for
-        (1000, 10_001, 1000),
-        (64, 62_500, 16),  # the narrowest
-        (64, 62_501, 64),
-        (60, 66_000, 60),  # 15 would be small enough
-        (1009, 1000, 1009),  # a prime
-    ],
+    ("H", "rows"), [(1, 256), (128, 256), (255, 256), (256, 512), (512, 1024), (640, 1024), (5000, 1024)]
 )
-def test_a_tile_is_as_wide_as_a_million_multiplications_allow(columns: int, others: int, tile: int) -> None:
-    assert fused.tile_of(columns, others) == tile
+def test_a_block_of_many_units_has_two_rows_a_unit_and_1024_at_most(H: int, rows: int) -> None:
+    assert fused.block_of(np.empty((3000, 2, 1)), H) == rows // 2
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
@@ -155,96 +139,10 @@ def test_a_step_is_computed_in_the_dtype_of_its_run(dtype: str) -> None:
     np.testing.assert_array_equal(tape.h, tape.o * tape.tanh_C, strict=True)
 
 
-def sums_of(B: int, D: int, H: int) -> fused.Sums:
-    return fused.Sums(params_of(drawn((1, B, D, H), "ordinary", "float64", 0)), block=7, B=B)
-
-
-def test_x_is_apart_once_all_that_a_step_multiplies_is_large() -> None:
-    """At 3 rows, 2 inputs and 5 units it is 3 times (5 + 2 + 1) times 20."""
-    for large, apart, width in ((480, False, 8), (479, True, 5)):
-        with taking(LARGE=large):
-            sums = sums_of(3, 2, 5)
-        assert sums.x_apart is apart
-        assert sums.h_x_1.shape == (8, 3, width)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_room_for_what_comes_of_x_is_made_where_it_is_apart(dtype: str) -> None:
-    for large, rooms in ((480, {}), (479, {"x_1": (7 * 3, 2 + 1), "zs_x": (4, 7 * 3, 5)})):
-        with taking(LARGE=large):
-            sums = fused.Sums(params_of(drawn((1, 3, 2, 5), "ordinary", dtype, 0)), block=7, B=3)
-        made = {name: array for name, array in vars(sums).items() if name in ("x_1", "zs_x")}
-        assert {name: array.shape for name, array in made.items()} == rooms
-        assert all(array.dtype == dtype for array in made.values())
-
-
-@pytest.mark.parametrize(("large", "width"), [(10**6, 12 + 3 + 1), (4 * 2 * 12 * 12, 12)])
-def test_there_the_tiles_are_those_of_a_gates_columns(large: int, width: int) -> None:
-    for tile in (6, 4, 3):
-        with taking(SMALL=2 * width * tile, LARGE=large, NARROW=1):
-            sums = sums_of(2, 3, 12)
-        assert sums.to.shape == (4, 12 // tile, 2, tile)
-        assert sums.W.shape == (4, 12 // tile, width, tile)
-        assert sums.W.flags.c_contiguous  # each tile in one piece, as what multiplies wants it
-
-
-@pytest.mark.parametrize("last", [7, 3, 1])
-def test_where_x_is_apart_all_blocks_share_one_room(last: int) -> None:
-    with taking(LARGE=0):
-        sums = sums_of(3, 2, 5)
-    rng = np.random.default_rng(0)
-    room = [sums.x_1, sums.zs_x]
-    for n in (7, 7, last):
-        x = rng.normal(size=(n, 3, 2))
-        z_x = np.stack(list(sums.from_x(x)))
-        wanted = np.moveaxis(x @ sums.U_b[:, None, :-1] + sums.U_b[:, None, -1:], 0, 1)
-        np.testing.assert_allclose(z_x, wanted, rtol=0, atol=1e-13, strict=True)
-        assert all(np.shares_memory(step, room[1]) for step in sums.from_x(x))
-    assert [array.shape for array in room] == [(7 * 3, 3), (4, 7 * 3, 5)]
-
-
-def test_no_result_lies_in_that_room() -> None:
-    run = drawn((7, 3, 2, 5), "ordinary", "float64", 0)
-    made = list[fused.Sums]()
-
-    def kept(*arguments: Any) -> fused.Sums:
-        made.append(sums(*arguments))
-        return made[-1]
-
-    sums = fused.Sums
-    with taking(LARGE=0, ROWS=9), mock.patch.object(fused, "Sums", kept):
-        tape, states = forward(fused, run), fused.infer(params_of(run), run.inputs["x"])
-    results = [tape.slabs, tape.tanh_C, tape.hs, tape.x, states.h, states.h_T, states.C_T]
-    rooms = [room for each in made for room in vars(each).values() if isinstance(room, np.ndarray)]
-    assert len(made) == 2
-    assert not [True for array in results for room in rooms if np.shares_memory(array, room)]
-
-
-def test_back_the_tiles_are_those_of_all_gates_rows() -> None:
-    params = params_of(drawn((1, 2, 3, 12), "ordinary", "float64", 0))
-    for tile in (6, 4, 3):
-        with taking(SMALL=2 * 48 * tile, NARROW=1):
-            steps = fused.Steps(params, block=7, B=2)
-        assert steps.W_T.shape == (12 // tile, 48, tile)
-        assert steps.W_T.flags.c_contiguous
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_what_a_pass_works_in_has_the_dtype_of_its_run(dtype: str) -> None:
-    run = drawn((7, 2, 3, 4), "ordinary", dtype, 0)
-    params = params_of(run)
-    steps = fused.Steps(params, block=7, B=2)
-    with taking(LARGE=0):
-        sums = fused.Sums(params, block=7, B=2)
-        apart = [*sums.from_x(run.inputs["x"])]
-    arrays = [steps.Δ, steps.δ3, steps.δ8, steps.W_T, *steps.room, sums.h_x_1, sums.z, sums.W, sums.U_b, *apart]
-    assert {array.dtype.name for array in arrays} == {dtype}
-
-
-def calls(name: str, sizes: Sizes, **thresholds: int) -> tuple[int, int]:
+def calls(module: ModuleType, name: str, sizes: Sizes, **thresholds: int) -> tuple[int, int]:
     """How often a run calls a function there and back."""
     run = drawn(sizes, "ordinary", "float64", 0)
-    with taking(**thresholds), mock.patch.object(fused, name, wraps=getattr(fused, name)) as function:
+    with taking(**thresholds), mock.patch.object(module, name, wraps=getattr(module, name)) as function:
         tape = forward(fused, run)
         there = function.call_count
         fused.backward(tape, **upstream_of(run))
@@ -252,34 +150,56 @@ def calls(name: str, sizes: Sizes, **thresholds: int) -> tuple[int, int]:
 
 
 def test_one_sequence_inverts_its_gates_once_a_block() -> None:
-    assert calls("reciprocal", (8, 1, 2, 3), ROWS=4) == (2, 0)
-    assert calls("reciprocal", (8, 2, 2, 3), ROWS=8) == (8, 0)
+    assert calls(single, "reciprocal", (8, 1, 2, 3), ROWS=4) == (2, 0)
+    assert calls(batch, "reciprocal", (8, 2, 2, 3), ROWS=8) == (8, 0)
 
 
 def test_what_is_in_one_piece_is_multiplied_by_the_method() -> None:
     """Which NumPy calls faster; a block takes two more, for dx and for the gradients of the weights."""
-    assert calls("dot", (8, 1, 2, 3), ROWS=4, MOST_UNITS=0) == (8, 8 + 2 * 2)
-    assert calls("dot", (8, 2, 2, 3), ROWS=8) == (0, 8 + 2 * 2)
-    assert calls("dot", (8, 2, 2, 12), ROWS=8, SMALL=2 * 48 * 6, NARROW=1) == (0, 2 * 2)
+    assert calls(single, "dot", (8, 1, 2, 3), ROWS=4, MOST_UNITS=0) == (8, 0)
+    assert calls(single, "dot", (8, 1, 2, 3), ROWS=4) == (8, 8)
+    assert calls(batch, "dot", (8, 1, 2, 3), ROWS=4, MOST_UNITS=0) == (0, 8)
+    assert calls(batch, "dot", (8, 2, 2, 3), ROWS=8) == (0, 8)
+    assert calls(batch, "dot", (8, 2, 2, 12), ROWS=8, SMALL=2 * 48 * 6, NARROW=1) == (0, 0)
+    assert calls(fused, "dot", (8, 2, 2, 3), ROWS=8) == (0, 2 * 2)
 
 
 def test_what_is_multiplied_by_lies_in_one_piece() -> None:
-    run = drawn((8, 2, 2, 3), "ordinary", "float64", 0)
-    with mock.patch.object(fused, "dot", wraps=fused.dot) as dot:
-        fused.backward(forward(fused, run), **upstream_of(run))
-    assert all(call.args[1].flags.c_contiguous for call in dot.call_args_list)
+    for sizes, module in (((8, 2, 2, 3), batch), ((8, 2, 2, 3), fused), ((8, 1, 2, 3), single)):
+        run = drawn(sizes, "ordinary", "float64", 0)
+        with mock.patch.object(module, "dot", wraps=module.dot) as dot:
+            fused.backward(forward(fused, run), **upstream_of(run))
+        assert dot.called
+        assert all(call.args[1].flags.c_contiguous for call in dot.call_args_list)
 
 
 @pytest.mark.parametrize(("B", "H", "by_jacobians"), [(1, 40, True), (1, 41, False), (2, 40, False), (1, 1, True)])
 def test_one_sequence_of_forty_units_at_most_goes_back_by_its_jacobians(B: int, H: int, by_jacobians: bool) -> None:
-    assert calls("Steps", (3, B, 2, H)) == (0, 0 if by_jacobians else 1)
+    assert calls(batch, "Backward", (3, B, 2, H)) == (0, 0 if by_jacobians else 1)
+    assert fused.has_jacobians(forward(fused, drawn((3, B, 2, H), "ordinary", "float64", 0))) is by_jacobians
 
 
-def test_checkpoints_share_the_sums_of_their_unit() -> None:
+def test_checkpoints_share_the_way_of_their_unit() -> None:
     run = drawn((7, 2, 3, 4), "ordinary", "float64", 0)
-    with mock.patch.object(fused, "Sums", wraps=fused.Sums) as sums:
+    with mock.patch.object(batch, "Forward", wraps=batch.Forward) as way:
         fused.forward(params_of(run), run.inputs["x"], checkpoint=2)
-    assert [made.args[1:] for made in sums.call_args_list] == [(2, 2)]  # for blocks of a stretch, and the rows
+    assert [made.args[1:] for made in way.call_args_list] == [(2, 2)]  # for blocks of a stretch, and the rows
+
+
+def test_no_result_lies_in_a_room_of_the_pass() -> None:
+    run, made = drawn((7, 3, 2, 5), "ordinary", "float64", 0), list[batch.Forward]()
+
+    def kept(*arguments: Any) -> batch.Forward:
+        made.append(way(*arguments))
+        return made[-1]
+
+    way = batch.Forward
+    with taking(LARGE=0, ROWS=9), mock.patch.object(batch, "Forward", kept):
+        tape, states = forward(fused, run), fused.infer(params_of(run), run.inputs["x"])
+    results = [tape.slabs, tape.tanh_C, tape.hs, tape.x, states.h, states.h_T, states.C_T]
+    rooms = [room for each in made for room in vars(each).values() if isinstance(room, np.ndarray)]
+    assert len(made) == 2
+    assert not [True for array in results for room in rooms if np.shares_memory(array, room)]
 
 
 def test_the_weights_may_change_from_call_to_call() -> None:

@@ -61,12 +61,13 @@ def test_what_the_fast_twin_holds_is_handed_out_block_by_block_and_nothing_is_wr
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_whether_jacobians_will_do_is_asked_of_all_that_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    tape, upstream = ours.forward(fused, RUN)
-    asked = []
-    monkeypatch.setattr(fused, "by_jacobians", lambda *args: asked.append(args))
-    ours.gate_deltas(tape, **upstream)
-    ((of, *arriving),) = asked
-    assert of is tape
-    for got, given in zip(arriving, upstream.values(), strict=True):
-        assert got is given
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize("name", ["dh", "dh_T", "dC_T"])
+def test_what_is_not_finite_goes_back_step_by_step(name: str) -> None:
+    """By Jacobians it would spread to every unit."""
+    run = without_zeros((1, 1, 2, 3))
+    run.inputs[name][..., 1] = np.inf
+    tape, upstream = ours.forward(fused, run)
+    Δ, _, δ11 = ours.gate_deltas(tape, **upstream)
+    assert np.isfinite(Δ).reshape(4, 3)[:, [0, 2]].all()
+    assert np.isfinite(δ11).tolist() == [[True, False, True]]

@@ -1,11 +1,11 @@
-"""The way back by Jacobians: the results of the way step by step, and room that no two passes have at a time."""
+"""One sequence: the results of the way step by step, and room that no two passes have at a time."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import Tape, bptt, fused, jacobians
-from manual.jacobians import Jacobians
+from manual import Tape, bptt, fused, rooms
+from manual.single import Backward, Forward
 from reference.oracle import ours
 from reference.oracle.cases import REGIMES, Case, Sizes
 from reference.run import Array
@@ -23,7 +23,6 @@ from tests.twins import agree, backward, forward, named, params_of, same_bits, t
 
 ONE = st.tuples(st.integers(0, 18), st.just(1), st.integers(0, 4), st.integers(1, 9))  # sizes of one sequence
 SIZES: Sizes = (7, 1, 2, 5)
-LEFT = jacobians._spare  # what `taking` puts another in place of
 
 
 @pytest.fixture(autouse=True)
@@ -65,16 +64,39 @@ def test_they_do_so_however_many_are_made_at_a_time(T: int, numbers: int, rows: 
 )
 def test_those_are_made_together_that_the_cache_has_room_for(H: int, block: int, together: int) -> None:
     """As many as have 2**17 numbers, the row and the column at their ends left out."""
-    made = Jacobians(H, np.dtype(np.float64), block)
+    made = Backward(H, np.dtype(np.float64), block)
     assert made.together == together
     assert made.matrices.shape == (together, 2 * H + 1, 2 * H)
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
 def test_all_room_is_of_the_runs_dtype_and_for_a_block(dtype: str) -> None:
-    made = Jacobians(3, np.dtype(dtype), 7)
-    assert {array.dtype for array in room_of(made)} == {np.dtype(dtype)}
-    assert [made.states.shape, made.Δ.shape, made.per_gate.shape] == [(8, 7), (7, 1, 12), (2, 4, 3, 7)]
+    there, back = Forward(2, 3, np.dtype(dtype), 7), Backward(3, np.dtype(dtype), 7)
+    assert {array.dtype for way in (there, back) for array in room_of(way)} == {np.dtype(dtype)}
+    assert [there.h_x_1.shape, there.slabs.shape, there.tanh_Cs.shape] == [(8, 6), (8, 15), (7, 3)]
+    assert [back.states.shape, back.Δ.shape, back.to_gates.shape] == [(8, 7), (7, 1, 12), (2, 4, 7, 3)]
+
+
+@pytest.mark.parametrize(
+    ("D", "H", "steps", "block"),
+    [(3, 40, 7, 7), (0, 5, 1000, 1000), (100, 57, 256, 256), (101, 58, 256, 256), (102, 58, 256, 256),
+     (104, 58, 256, 256), (105, 58, 256, 256), (106, 58, 256, 255), (10**6, 1, 256, 1)],
+)  # fmt: skip
+def test_a_block_of_one_sequence_has_the_steps_that_the_cache_has_room_for(
+    D: int, H: int, steps: int, block: int
+) -> None:
+    """A step takes h, x, 1 and six numbers a unit besides; all of a block 2**17 at most."""
+    assert Forward(D, H, np.dtype(np.float32), steps).block == block
+
+
+def test_a_run_of_many_blocks_goes_on_where_the_last_has_ended() -> None:
+    run = drawn((11, *SIZES[1:]), "ordinary", "float64", 0)
+    wanted = forward(bptt, run)
+    for numbers in (0, 2 * (8 + 30), 5 * (8 + 30), 2**17):
+        with taking(NUMBERS=numbers):
+            for tape in (forward(fused, run), forward(fused, run)):  # in new room, and in what was left
+                for name in ("f", "i", "g", "o", "C", "tanh_C", "h"):
+                    np.testing.assert_allclose(getattr(tape, name), getattr(wanted, name), rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("T", [1, 2, 5])
@@ -119,56 +141,87 @@ def test_so_does_what_is_not_finite_of_the_weights(gate: str, value: float, T: i
 
 
 @pytest.mark.parametrize("checkpoint", [None, 1, 3])
-def test_whether_all_is_finite_is_asked_once_a_pass(checkpoint: int | None) -> None:
-    """Not once a stretch of all that is left: that takes a time that grows with the square of the steps."""
+@pytest.mark.parametrize("value", [0.5, np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_whether_all_is_finite_is_asked_once_a_pass(checkpoint: int | None, value: float) -> None:
+    """Of h0's gradient: what is not finite on the way is there too. Then all goes back once more, step by step."""
     run = drawn((9, 1, 2, 3), "ordinary", "float64", 0)
-    tape = fused.forward(params_of(run), run.inputs["x"], checkpoint=checkpoint)
-    with mock.patch.object(fused.door, "finite", wraps=fused.door.finite) as finite:
+    run.inputs["dh"][4, 0, 1] = value
+    tape, ways = fused.forward(params_of(run), run.inputs["x"], checkpoint=checkpoint), list[bool]()
+    with (
+        mock.patch.object(fused.door, "finite", wraps=fused.door.finite) as finite,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        summed = fused.summed
+        patch.setattr(fused, "summed", lambda *args, few: ways.append(few) or summed(*args, few=few))
         fused.gradients(tape, *upstream_of(run).values())
-    asked = [args for call in finite.call_args_list for args in call.args if isinstance(args, tuple)]
-    assert len(asked) == 1
+    assert [[array.shape for array in call.args] for call in finite.call_args_list] == [[(1, 3)]]
+    assert ways == ([True] if np.isfinite(value) else [True, False])
 
 
-def room_of(kept: Jacobians) -> list[Array]:
-    return [*kept.room, *(array for array in vars(kept).values() if isinstance(array, np.ndarray))]
+def room_of(kept: Forward | Backward) -> list[Array]:
+    return [array for array in vars(kept).values() if isinstance(array, np.ndarray)]
 
 
-def test_a_pass_leaves_its_room_to_the_next_of_as_many_units() -> None:
+def left(way: type) -> list[Any]:
+    """The rooms of this way that are left."""
+    return [room for room in rooms._left.values() if isinstance(room, way)]
+
+
+def test_a_pass_leaves_its_room_to_the_next_of_the_same_sizes() -> None:
     backward(fused, drawn(SIZES, "ordinary", "float64", 0))
-    (first,) = jacobians._spare
+    (there,), (back,) = left(Forward), left(Backward)
+    backward(fused, drawn((9, 1, 2, 5), "ordinary", "float64", 1))
+    assert (left(Forward), left(Backward)) == ([there], [back])
     backward(fused, drawn((9, 1, 4, 5), "ordinary", "float64", 1))
-    (second,) = jacobians._spare
-    assert second is first
+    assert len(left(Forward)) == 2
+    assert left(Backward) == [back]  # to which x does not matter
 
 
 @pytest.mark.parametrize(("H", "dtype", "rows"), [(6, "float64", 256), (5, "float32", 256), (5, "float64", 100)])
-def test_a_pass_of_another_size_or_dtype_leaves_its_own_in_place_of_it(H: int, dtype: str, rows: int) -> None:
+def test_a_pass_of_another_size_or_dtype_leaves_its_own_beside_it(H: int, dtype: str, rows: int) -> None:
     backward(fused, drawn(SIZES, "ordinary", "float64", 0))
-    (first,) = jacobians._spare
-    spare = jacobians._spare
-    run = drawn((7, 1, 2, H), "ordinary", dtype, 0)
+    (there,), (back,) = left(Forward), left(Backward)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused, "ROWS", rows)
-        backward(fused, run)
-    assert jacobians._spare is spare
-    (second,) = spare
-    assert second is not first
-    assert (second.H, second.W.dtype, len(second.Δ)) == (H, dtype, rows)
+        backward(fused, drawn((7, 1, 2, H), "ordinary", dtype, 0))
+    assert (left(Forward)[0], left(Backward)[0]) == (there, back)
+    assert (left(Forward)[1].sizes, left(Backward)[1].sizes) == ((2, H, dtype, rows), (H, dtype, rows))
+    assert (left(Forward)[1].z.dtype, len(left(Forward)[1].tanh_Cs)) == (dtype, rows)
+    assert (left(Backward)[1].W.dtype, len(left(Backward)[1].Δ)) == (dtype, rows)
 
 
-@pytest.mark.parametrize(("dtype", "most"), [("float64", 3 * 2**20), ("float32", 1.5 * 2**20)])
-def test_what_is_left_is_three_mebibytes_at_most(dtype: str, most: float) -> None:
-    for H in (1, 11, 12, 40):
-        backward(fused, drawn((1, 1, 1, H), "ordinary", dtype, 0))
-        (kept,) = jacobians._spare
-        assert sum(array.nbytes for array in room_of(kept) if array.base is None) <= most
+@pytest.mark.parametrize(("dtype", "unit"), [("float64", 2**20), ("float32", 2**19)])
+def test_what_is_left_is_four_mebibytes_at_most_and_one_there(dtype: str, unit: int) -> None:
+    for H in (1, 11, 12, 40, 300):
+        with taking():
+            backward(fused, drawn((1, 1, 1, H), "ordinary", dtype, 0))
+            for way, most in ((Forward, 1.1 * unit), (Backward, 4 * unit)):
+                for kept in left(way):
+                    assert sum(array.nbytes for array in room_of(kept) if array.base is None) <= most
+
+
+def test_weights_are_not_kept() -> None:
+    """They may be large, and are the caller's to change."""
+    run = drawn(SIZES, "ordinary", "float64", 0)
+    forward(fused, run)
+    (kept,) = left(Forward)
+    assert not hasattr(kept, "weights")
 
 
 def test_room_that_is_left_has_no_part_in_the_results() -> None:
     run = drawn(SIZES, "ordinary", "float64", 0)
-    results = [*backward(fused, run).values(), *deltas(run).values()]
-    (kept,) = jacobians._spare
-    assert not [True for array in results for place in room_of(kept) if np.shares_memory(array, place)]
+    tape, states = forward(fused, run), fused.infer(params_of(run), run.inputs["x"])
+    results = [
+        *backward(fused, run).values(),
+        *deltas(run).values(),
+        tape.slabs,
+        tape.tanh_C,
+        tape.hs,
+        *vars(states).values(),
+    ]
+    rooms_left = [place for kept in (*left(Forward), *left(Backward)) for place in room_of(kept)]
+    assert not [True for array in results for place in rooms_left if np.shares_memory(array, place)]
 
 
 @given(run=runs(sizes=ONE), before=runs(sizes=ONE))
@@ -191,7 +244,7 @@ def test_a_pass_that_left_the_range_leaves_nothing_behind() -> None:
 
 def blocks(tape: Tape, run: Case) -> Iterator[tuple[int, Array]]:
     dh, dh_T, dC_T = upstream_of(run).values()
-    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy(), fused.by_jacobians(tape, dh, dh_T, dC_T))
+    return fused.blocks_back(tape, dh, dh_T.copy(), dC_T.copy(), few=True)
 
 
 def test_a_pass_that_is_not_at_its_end_keeps_its_room() -> None:
@@ -213,11 +266,11 @@ def test_a_pass_that_never_ends_takes_its_room_along() -> None:
     unfinished = blocks(forward(fused, run), run)
     _, Δ = next(unfinished)
     before = Δ.copy()
-    assert not jacobians._spare
+    assert not left(Backward)
     assert same_bits(backward(fused, run), first)
     np.testing.assert_array_equal(Δ, before)
     unfinished.close()
-    assert not [True for kept in jacobians._spare if np.shares_memory(kept.Δ, Δ)]
+    assert not [True for kept in left(Backward) if np.shares_memory(kept.Δ, Δ)]
     assert same_bits(backward(fused, run), first)
 
 
@@ -240,18 +293,32 @@ def test_threads_that_go_back_at_once_have_room_of_their_own() -> None:
             for got, wanted in zip(threads.map(back, range(len(cases))), alone, strict=True):
                 for one, other in zip(got, wanted, strict=True):
                     np.testing.assert_array_equal(one, other)
-    assert len(jacobians._spare) == 1
 
 
-def test_room_goes_from_thread_to_thread_in_one_call() -> None:
-    """Two calls, one to clear and one to fill, would let another thread fill it in between, and there were two."""
-    run = drawn(SIZES, "ordinary", "float64", 0)
-    assert LEFT.maxlen == 1
-    spare = mock.Mock(wraps=deque(maxlen=1))
-    with mock.patch.object(jacobians, "_spare", spare):
-        backward(fused, run)
-        backward(fused, run)
-    assert [call[0] for call in spare.method_calls] == ["pop", "append"] * 2
+def test_threads_that_go_forward_at_once_have_room_of_their_own() -> None:
+    """Each waits for the others in the middle of its pass."""
+    cases = [drawn(SIZES, regime, dtype, 0) for regime in REGIMES for dtype in DTYPES]
+    alone = [forward(fused, run) for run in cases]
+    wait = Barrier(len(cases))
+
+    def there(run: Case) -> Tape:
+        way = Forward.of(params_of(run), 3)
+        wait.wait(60)
+        return fused.run(params_of(run), run.inputs["x"], run.inputs["h0"], run.inputs["C0"], way)
+
+    with ThreadPoolExecutor(len(cases)) as threads:
+        for got, wanted in zip(threads.map(there, cases), alone, strict=True):
+            np.testing.assert_array_equal(got.h, wanted.h)
+
+
+def test_gates_that_overflow_and_those_that_underflow_saturate() -> None:
+    """1 / f is infinite there, and f zero; no 0 * inf comes of it."""
+    run = drawn(SIZES, "ordinary", "float32", 0)
+    for gate, value in (("f", -200), ("i", 200), ("o", -200)):
+        run.inputs[f"b_{gate}"][:] = value
+    tape, wanted = forward(fused, run), forward(bptt, run)
+    for name in ("f", "i", "g", "o", "C", "tanh_C", "h"):
+        np.testing.assert_allclose(getattr(tape, name), getattr(wanted, name), rtol=1e-5, atol=1e-7)
 
 
 def test_new_weights_are_those_of_the_next_pass() -> None:

@@ -1,0 +1,100 @@
+"""Rooms: no two passes have one at a time, and no more are kept than is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Thread
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from manual import rooms
+from manual.rooms import MOST, Rows
+
+
+class Room:
+    def __init__(self, *sizes: object) -> None:
+        self.sizes = sizes
+
+
+@pytest.fixture(autouse=True)
+def empty() -> Iterator[None]:
+    with mock.patch.object(rooms, "_left", {}):
+        yield
+
+
+def test_what_was_left_is_taken_once() -> None:
+    first = rooms.taken(Room, 1, "f4")
+    assert first.sizes == (1, "f4")
+    rooms.leave(first, 1, "f4")
+    assert rooms.taken(Room, 1, "f4") is first
+    assert rooms.taken(Room, 1, "f4") is not first
+
+
+def test_it_is_taken_by_those_alone_who_want_it_in_every_respect() -> None:
+    class Other(Room):
+        pass
+
+    first = rooms.taken(Room, 1, "f4")
+    rooms.leave(first, 1, "f4")
+    for make, sizes in ((Room, (2, "f4")), (Room, (1, "f8")), (Other, (1, "f4"))):
+        assert rooms.taken(make, *sizes) is not first
+    assert rooms.taken(Room, 1, "f4") is first
+
+
+def test_of_the_same_sizes_one_is_kept() -> None:
+    one, other = Room(1), Room(1)
+    rooms.leave(one, 1)
+    rooms.leave(other, 1)
+    assert rooms.taken(Room, 1) is other
+    assert rooms.taken(Room, 1) is not one
+
+
+def test_no_more_are_kept_than_is_said() -> None:
+    for n in range(3 * MOST):
+        rooms.leave(Room(n), n)
+        assert 1 <= len(rooms._left) <= MOST
+        assert rooms._left[Room, n].sizes == (n,)
+
+
+def test_as_many_are_kept_as_is_said() -> None:
+    for n in range(MOST):
+        rooms.leave(Room(n), n)
+    assert len(rooms._left) == MOST
+
+
+def test_threads_take_each_its_own() -> None:
+    taken = list[Room]()
+
+    def take() -> None:
+        for _ in range(300):
+            room = rooms.taken(Room, 1)
+            assert room not in taken
+            taken.append(room)
+            taken.remove(room)
+            rooms.leave(room, 1)
+
+    threads = [Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not taken
+
+
+def test_rows_are_made_when_they_are_asked_for_and_stay() -> None:
+    one, other = np.arange(12.0).reshape(4, 3), np.arange(4.0)[:, None]
+    rows = Rows(one, other)
+    assert rows.made == []
+    first = rows.first(2)
+    assert [len(first), len(rows.made)] == [2, 2]
+    more = rows.first(4)
+    assert [len(more), len(rows.made)] == [4, 4]
+    for k, (a, b) in enumerate(more):
+        assert np.shares_memory(a, one)
+        np.testing.assert_array_equal(a, one[k])
+        np.testing.assert_array_equal(b, other[k])
+    assert all(x is y for x, y in zip(first, rows.first(2), strict=True))
+    assert len(rows.made) == 4
+    assert rows.first(0) == []
