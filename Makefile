@@ -49,6 +49,7 @@ found: $(STAMP) ## judge the known packages that are installed in .venv, and wri
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)
+	@$(BIN)/python -c 'import line_profiler' 2>/dev/null || $(PIP) install 'line-profiler>=5'
 	@$(PYTORCH) || echo 'PyTorch is left out.' >&2
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 

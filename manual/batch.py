@@ -47,12 +47,9 @@ class Forward:
         lay(params.W, self.W[:, :, :H])
         U_b = self.W[:, :, H:]
         if self.x_apart:
-            U_b = np.empty((4, 1, D + 1, H), dtype)
-            self.x_1, self.zs_x, self.U_b = (
-                np.ones((block * B, D + 1), dtype),
-                np.empty((4, block * B, H), dtype),
-                U_b[:, 0],
-            )
+            self.x_1, self.zs_x = np.ones((block * B, D + 1), dtype), np.empty((4, block * B, H), dtype)
+            self.U_b = np.empty((4, D + 1, H), dtype)
+            U_b = self.U_b[:, None]
         lay(params.U, U_b[:, :, :-1])
         lay(params.b[None], U_b[:, :, -1:])
         self.slab, self.parts, self.one = np.empty((5, B, H), dtype), np.empty((2, B, H), dtype), np.array(1, dtype)

@@ -109,7 +109,8 @@ def backward(
 
 def run(params: Params, x: Array, h0: Array, C0: Array, way: Way | None = None) -> Tape:
     """The forward pass, on checked input, and on the way of a longer one if this is a stretch of it."""
-    tape, made = empty_tape(params, x, h0, C0), way or way_of(params, x)
+    tape = empty_tape(params, x, h0, C0)
+    made = way or way_of(params, x)
     made.start(h0, C0)
     for s in range(0, len(x), made.block):
         at = slice(s, s + made.block)

@@ -59,8 +59,8 @@ class Forward:
         slabs = self.slabs = np.empty((self.block + 1, 5 * H), dtype)  # C_prev, g, 1/f, 1/i and 1/o
         self.Cs, self.tanh_Cs = slabs[:, :H], np.empty((self.block, H), dtype)
         self.z, self.parts, self.one = np.empty(4 * H, dtype), np.empty(2 * H, dtype), np.array(1, dtype)
-        C_g, g, f_i, f_i_o, o = (slabs[:, at * H : to * H] for at, to in ((0, 2), (1, 2), (2, 4), (2, 5), (4, 5)))
-        self.steps = Rows(self.h_x_1, f_i_o, g, C_g, f_i, self.Cs[1:], self.tanh_Cs, o, self.hs[1:])
+        C_g, g, f_i, f_i_o = slabs[:, : 2 * H], slabs[:, H : 2 * H], slabs[:, 2 * H : 4 * H], slabs[:, 2 * H :]
+        self.steps = Rows(self.h_x_1, f_i_o, g, C_g, f_i, self.Cs[1:], self.tanh_Cs, slabs[:, 4 * H :], self.hs[1:])
 
     def start(self, h0: Array, C0: Array) -> None:
         """From these states."""
@@ -70,7 +70,7 @@ class Forward:
         """Take the inputs of a block, and fill its part of the tape."""
         n, H, weights, z, parts, one = len(x), self.H, self.weights, self.z, self.parts, self.one
         z_g, z_f_i_o, kept, new = z[:H], z[H:], parts[:H], parts[H:]
-        self.xs[:n] = x[:, 0]
+        self.xs[:n] = x.squeeze(1)
         for h_x_1, f_i_o, g, C_g, f_i, C, tanh_C_t, o, h_t in self.steps.first(n):
             dot(h_x_1, weights, z)
             exp(z_f_i_o, f_i_o)
@@ -83,7 +83,7 @@ class Forward:
         slabs = slabs.reshape(n, 5 * H)
         slabs[:, : 2 * H] = self.slabs[:n, : 2 * H]
         reciprocal(self.slabs[:n, 2 * H :], slabs[:, 2 * H :])
-        tanh_C[:, 0], h[:, 0] = self.tanh_Cs[:n], self.hs[1 : n + 1]
+        tanh_C.squeeze(1)[...], h.squeeze(1)[...] = self.tanh_Cs[:n], self.hs[1 : n + 1]
         self.hs[0], self.Cs[0] = self.hs[n], self.Cs[n]
 
     @property
@@ -132,12 +132,12 @@ class Backward:
 
     def go(self, tape: Tape, at: slice, dh: Array, δ25: Array, δ11: Array) -> Array:
         """δ16, δ15, δ14 and δ13 of a block, (n, 1, 4H), until the next; δ25 and δ11 become what leaves it."""
-        n, H, dh = len(dh), self.H, dh[:, 0]
+        n, H, dh = len(dh), self.H, dh.squeeze(1)
         slabs, rests, addends, to_8 = self.slabs[:, :n], self.rests[:, :n], self.addends[:, :n], self.to_8[:n]
         to_gates, by_unit, states = self.to_gates[:, :, :n], self.by_unit[..., :n], self.states[: n + 1]
         f, to_f_i_g, to_o = slabs[2], to_gates[1, :3], to_gates[0, 3]
-        slabs[...] = tape.slabs[at, :, 0].swapaxes(0, 1)
-        factors(slabs, tape.tanh_C[at, 0], tape.h[at, 0], to_f_i_g, to_o, to_8, rests, addends)
+        slabs[...] = tape.slabs[at].squeeze(2).swapaxes(0, 1)
+        factors(slabs, tape.tanh_C[at].squeeze(1), tape.h[at].squeeze(1), to_f_i_g, to_o, to_8, rests, addends)
         multiply(to_f_i_g, to_8, to_gates[0, :3])
         by_unit[...] = to_gates.transpose(0, 3, 1, 2)
 

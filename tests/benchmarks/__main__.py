@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks import memory, report
+from tests.benchmarks import lines, memory, report
 from tests.benchmarks.contenders import CONTENDERS, Work
 from tests.benchmarks.race import Racer, race, ratio
 
@@ -31,6 +31,7 @@ SHAPES = [
 BASE = (256, 16, 64, 64)  # from which one size at a time grows
 GROWTH = {"T": (64, 256, 1024, 4096), "B": (4, 16, 64, 256), "D": (16, 64, 256, 1024), "H": (32, 64, 128, 256, 512)}
 MODULES = {"torch": "torch", "jax": "jax", "onnxruntime": "onnxruntime"}
+PARTS = ("races", "lines", "memory", "growth")
 LONG = [(1000, 8, 64, 128), (10_000, 8, 64, 128), (100_000, 1, 32, 64)]
 
 
@@ -41,9 +42,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="rounds of each race; 9, or 5 if quick")
     options = parser.parse_args()
     rounds = options.rounds or (5 if options.quick else 9)
-    found: dict[str, Any] = {"machine": machine(), "races": [], "memory": [], "growth": [], "import_ms": import_time()}
+    found: dict[str, Any] = {"machine": machine(), "import_ms": import_time()} | {part: [] for part in PARTS}
     found["memory"] = [consumption(shape, dtype) for shape in LONG for dtype in ("float32", "float64")]
     found["races"] += races(True, rounds)
+    if find_spec("line_profiler"):
+        found["lines"] = [
+            {"shape": shape, "dtype": dtype, "lines": lines.measured(Work(*shape, dtype, "both"))}
+            for shape in SHAPES[2:]  # for one sequence a line takes no longer than to measure it
+            for dtype in ("float32", "float64")
+        ]
     write(found)  # here too, for what follows takes both time and every core
     if not options.quick:
         found["growth"] = growth(rounds)

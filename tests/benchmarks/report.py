@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.lines import shares
+
 PEERS = {
     "gemms": "its GEMMs alone",
     "calls": "its calls alone",
@@ -14,6 +16,7 @@ PEERS = {
     "onnxruntime": "ONNX Runtime",
 }
 TASKS = {"both": "Forward and backward", "forward": "Forward alone, no tape"}
+LISTED = [((64, 64, 256, 512), "float32"), ((1000, 8, 64, 128), "float64")]  # whose lines are shown
 GREY = "#727b85"  # legible on white and on black
 COLOURS = {"torch": "#d1495b", "jax": "#00798c", "onnxruntime": "#8d6a9f", "gemms": "#8a8f98"}
 
@@ -28,15 +31,21 @@ def tables(found: dict[str, Any]) -> dict[str, list[list[str]]]:
             if rows:
                 head = ["T, B, D, H", "dtype", "manual, ms", *(f"/ {PEERS[name]}" for name in peers)]
                 cells = [
-                    [", ".join(map(str, row["shape"])), row["dtype"], f"{row['ms']:.3g}"]
+                    [sizes(row), row["dtype"], f"{row['ms']:.3g}"]
                     + [f"{row['ratio'][name]:.2f}" if name in row["ratio"] else "–" for name in peers]
                     for row in rows
                 ]
                 plural = "one thread" if threads == "one" else "all threads"
                 made[f"{title}, {plural}: time as a multiple of each peer's, below 1 is faster"] = [head, *cells]
+    if found["lines"]:
+        parts = [(row, shares(row["lines"])) for row in found["lines"]]
+        made["Where manual's time goes: forward and backward, one thread, % of its own time"] = [
+            ["T, B, D, H", "dtype", *parts[0][1]],
+            *([sizes(row), row["dtype"], *(f"{100 * part:.0f}" for part in kinds.values())] for row, kinds in parts),
+        ]
     head = ["T, B, D, H", "dtype", "must be kept", "peak", "with checkpoints"]
     cells = [
-        [", ".join(map(str, row["shape"])), row["dtype"]]
+        [sizes(row), row["dtype"]]
         + ["–" if row[key] is None else f"{row[key]:.0f}" for key in ("must", "whole", "checkpointed")]
         for row in found["memory"]
     ]
@@ -51,6 +60,11 @@ def tables(found: dict[str, Any]) -> dict[str, list[list[str]]]:
             *rows,
         ]
     return made
+
+
+def sizes(row: dict[str, Any]) -> str:
+    """T, B, D and H as they are shown."""
+    return ", ".join(map(str, row["shape"]))
 
 
 def one_thread(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -69,7 +83,26 @@ def limits(found: dict[str, Any]) -> str:
         )
     if products := span(large, "gemms", "torch"):
         texts.append(f"From 128 units on the products alone take {products} of what PyTorch takes in float32.")
+    slowest = max((row for row in large if "torch" in row["ratio"]), key=lambda row: row["shape"][3], default=None)
+    if slowest and slowest["ratio"]["torch"] > 1:
+        rest = slowest["ratio"]["gemms"] - 1
+        wanted = slowest["ratio"]["gemms"] / slowest["ratio"]["torch"] - 1
+        texts.append(
+            f"To be as fast at {sizes(slowest)}, all that is no product would have to take {100 * wanted:.0f} % of "
+            f"the products' time instead of {100 * rest:.0f} %."
+        )
     return " ".join(texts)
+
+
+def listings(found: dict[str, Any]) -> dict[str, list[str]]:
+    """Title to the lines of `manual` that take most of the time."""
+    return {
+        f"{sizes(row)}, {row['dtype']}: the lines that take a hundredth of the time, or more": [
+            f"{100 * share:4.1f} %  {place:22}  {text}" for place, text, share in row["lines"] if share >= 0.01
+        ]
+        for row in found["lines"]
+        if (tuple(row["shape"]), row["dtype"]) in LISTED
+    }
 
 
 def span(rows: list[dict[str, Any]], part: str, peer: str) -> str:
@@ -117,6 +150,7 @@ def markdown(found: dict[str, Any]) -> str:
         rule = ["---" if name in ("T, B, D, H", "dtype", "size") else "--:" for name in head]
         lines = ["| " + " | ".join(row) + " |" for row in (head, rule, *rows)]
         parts.append(f"{title}\n\n" + "\n".join(lines))
+    parts += [f"{title}\n\n```text\n" + "\n".join(lines) + "\n```" for title, lines in listings(found).items()]
     return "\n\n".join([*parts, limits(found), caption(found)]) + "\n"
 
 

@@ -21,5 +21,25 @@ def test_limits_are_computed_from_the_ratios() -> None:
     found = {"races": [row | {"threads": "one", "task": "both"} for row in rows]}
     assert "alone take 20 to 20 % of what JAX takes" in report.limits(found)
     assert "take 120 to 120 % of what PyTorch takes" in report.limits(found)
+    assert "at 5, 2, 3, 128, all that is no product would have to take -17 % of the products' time instead of 25 %" in (
+        report.limits(found)
+    )
+    ratios["torch"] = 0.99
+    assert "To be as fast" not in report.limits(found)
     del ratios["torch"]
     assert "PyTorch" not in report.limits(found)
+
+
+def test_lines_are_listed_from_a_hundredth_on() -> None:
+    lines = [
+        ["batch.Forward.go", "dot(a)", 0.5],
+        ["batch.Forward.go", "exp(b)", 0.0101],
+        ["fused.run", "c[0] = d", 0.0099],
+    ]
+    rows = [
+        {"shape": list(shape), "dtype": dtype, "lines": lines} for shape, dtype in (*report.LISTED, ((1, 1, 1, 1), "f"))
+    ]
+    found = report.listings({"lines": rows})
+    assert len(found) == len(report.LISTED)
+    for listed in found.values():
+        assert listed == ["50.0 %  batch.Forward.go        dot(a)", " 1.0 %  batch.Forward.go        exp(b)"]

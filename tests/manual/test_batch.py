@@ -122,6 +122,11 @@ def test_the_factors_that_are_made_together_stay_in_the_cache(cached: int, toget
     assert back.Δ.shape == (7, 2, 16)
 
 
+def test_by_themselves_those_are_of_2_to_the_15_numbers_of_a_gate() -> None:
+    params = params_of(drawn((1, 1, 0, 128), "ordinary", "float32", 0))
+    assert [batch.Backward(params, block=1000, B=B).together for B in (1, 8, 300)] == [256, 32, 1]
+
+
 def test_a_batch_without_rows_has_one_step_at_a_time_at_least() -> None:
     assert batch.Backward(params_of(drawn((1, 0, 3, 4), "ordinary", "float64", 0)), block=7, B=0).together == 7
 

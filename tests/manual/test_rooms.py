@@ -58,10 +58,11 @@ def test_no_more_are_kept_than_is_said() -> None:
         assert rooms._left[Room, n].sizes == (n,)
 
 
-def test_as_many_are_kept_as_is_said() -> None:
-    for n in range(MOST):
-        rooms.leave(Room(n), n)
-    assert len(rooms._left) == MOST
+def test_four_layers_find_their_rooms_again_and_five_may_not() -> None:
+    for n in range(4):
+        for way in "there", "back":
+            rooms.leave(Room(n, way), n, way)
+    assert len(rooms._left) == MOST == 8
 
 
 def test_threads_take_each_its_own() -> None:

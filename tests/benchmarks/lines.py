@@ -1,0 +1,110 @@
+"""Where `manual`'s time goes, line by line: forward and backward, on one CPU, in a process of its own.
+
+line_profiler tells the time of every line, and takes time itself: what a pass takes longer beside it is taken off
+again, of each line as often as it is passed. By itself, as python -m tests.benchmarks.lines T B D H dtype, it prints
+all lines that compute or copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from inspect import isclass, isfunction
+from pathlib import Path
+
+from tests.benchmarks.contenders import Call, Work, clock, fused
+from tests.benchmarks.race import LIMITS
+
+KINDS = {
+    "products": r"(np\.)?(dot|matmul|product)\(",
+    "exp, tanh": r"(exp|tanh)\(",
+    "+ − × ÷": r"(np\.)?(add|subtract|multiply|divide|reciprocal)\(|\w+ \+= ",
+    "copies": r"[\w., ]+\[[^=]+\] = |.* = .*(\.copy\(|empty_tape\(|weights\(|np\.(ones|zeros|empty)\()",
+}  # a line is of the first kind whose pattern it begins with; the rest are loops, views and checks
+PASSES, SECONDS = 5, 0.5  # of a measurement: so many at least, and so long
+
+Line = tuple[str, str, float]  # the function, the line, and its part of the time of a pass
+
+
+def kind_of(text: str) -> str:
+    """The kind of a line; empty if it is of none."""
+    return next((kind for kind, pattern in KINDS.items() if re.match(pattern, text)), "")
+
+
+def shares(lines: list[Line]) -> dict[str, float]:
+    """The part of the time that each kind of lines takes, and what is left."""
+    found = {kind: sum(share for _, text, share in lines if kind_of(text) == kind) for kind in KINDS}
+    return found | {"loops, views, checks": 1 - sum(found.values())}
+
+
+def measured(work: Work) -> list[Line]:
+    """The lines that compute or copy, the longest first, as a process of its own finds them."""
+    command = [sys.executable, "-m", "tests.benchmarks.lines", *map(str, (work.T, work.B, work.D, work.H)), work.dtype]
+    return json.loads(
+        subprocess.check_output([*command, "--json"], text=True, env=os.environ | dict.fromkeys(LIMITS, "1"))
+    )
+
+
+def profiled(work: Work) -> list[Line]:
+    """Those of this process."""
+    from line_profiler import LineProfiler
+
+    from manual import batch, door, factors, rooms, single
+    from manual import fused as passes
+
+    call, profiler = fused(work), LineProfiler()
+    for module in (passes, batch, single, factors, rooms, door):
+        for value in vars(module).values():
+            if (isfunction(value) or isclass(value)) and value.__module__ == module.__name__:
+                (profiler.add_class if isclass(value) else profiler.add_callable)(value)
+    call()
+    alone, _, _ = passes_of(call)
+    with profiler:
+        beside, wall, count = passes_of(call)
+    stats = profiler.get_stats()
+    passed = [
+        (file, function, number, hits / count, stats.unit * ticks / count)
+        for (file, _, function), timings in stats.timings.items()
+        for number, hits, ticks in timings
+    ]
+    own = max(0, beside - alone) / sum(hits for *_, hits, _ in passed)  # the profiler's, a time a line is passed
+    whole = wall - max(0, beside - alone)
+    found = []
+    for file, function, number, hits, taken in passed:
+        text = Path(file).read_text(encoding="utf-8").splitlines()[number - 1].strip()
+        if kind_of(text):
+            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / whole))
+    return sorted(found, key=lambda line: -line[-1])
+
+
+def passes_of(call: Call) -> tuple[float, float, int]:
+    """The seconds of a pass, on the CPU and on the wall, and how many passes there were."""
+    now, count = clock(), 0
+    start, began = now(), time.perf_counter()
+    while count < PASSES or time.perf_counter() - began < SECONDS:
+        call()
+        count += 1
+    return (now() - start) / count, (time.perf_counter() - began) / count, count
+
+
+def main() -> None:
+    """Print the lines of one shape."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    *sizes, dtype = (word for word in sys.argv[1:] if word != "--json")
+    T, B, D, H = map(int, sizes)
+    found = profiled(Work(T, B, D, H, dtype, "both"))
+    if "--json" in sys.argv:
+        print(json.dumps(found))
+        return
+    for place, text, share in found:
+        print(f"{100 * share:5.1f} %  {place:24} {text}")
+    print(", ".join(f"{kind}: {100 * share:.0f} %" for kind, share in shares(found).items()))
+
+
+if __name__ == "__main__":
+    main()
