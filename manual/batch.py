@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 
 from manual.factors import factors
+from manual.rooms import Room
 from manual.unit import Array, Params, Tape
 
-CACHED = 2**15  # numbers of a gate whose factors are made together, for them to stay in the cache
+CACHED = 2**17  # bytes of a gate whose factors are made together, for them to stay in the cache
 SMALL = 10**6  # multiplications in a product: with AVX-512, OpenBLAS packs neither factor of those that have no more
 LARGE = 10**7  # from here on BLAS's threads pay more than tiles, and many rows at a time more than one call
 NARROW = 16  # columns of a tile at least: fewer leave the processor's registers half empty
@@ -30,37 +32,40 @@ add, exp, multiply, reciprocal, tanh = np.add, np.exp, np.multiply, np.reciproca
 matmul: Product = np.matmul
 
 
-class Forward:
+class Forward(Room):
     """What enters the gates of a step, z, (4, B, H): g, f, i, o, those of the sigmoids negated, for 1 / (1 + exp(-z)).
 
     The weights lie as a product takes them: gate by gate, each gate's in tiles, (4, H / tile, K, tile).
     """
 
-    def __init__(self, params: Params, block: int, B: int) -> None:
-        D, H, dtype = params.input_size, params.hidden_size, params.W.dtype
-        self.block, self.x_apart = block, B * (H + D + 1) * 4 * H > LARGE
+    @classmethod
+    def of(cls, params: Params, block: int, B: int) -> Forward:
+        """That of this unit, for blocks of so many steps and so many rows."""
+        way = cls.taken(params.input_size, params.hidden_size, params.W.dtype, block, B)
+        lay(params.W, way.W[:, :, : way.H])
+        lay(params.U, way.U_b[:, :, :-1])
+        lay(params.b[None], way.U_b[:, :, -1:])
+        return way
+
+    def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int, B: int) -> None:
+        super().__init__(D, H, dtype, block, B)
+        self.H, self.block = H, block
+        self.x_apart = B * (H + D + 1) * 4 * H > LARGE
         K = H if self.x_apart else H + D + 1
         tile = tile_of(H, others=B * K)
         self.h_x_1 = np.ones((block + 1, B, K), dtype)  # h and x are written to later
         self.hs, self.z = self.h_x_1[..., :H], np.empty((4, B, H), dtype)
         self.to, self.W = self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2), np.empty((4, H // tile, K, tile), dtype)
-        lay(params.W, self.W[:, :, :H])
-        U_b = self.W[:, :, H:]
+        self.U_b = self.W[:, :, H:]
         if self.x_apart:
             self.x_1, self.zs_x = np.ones((block * B, D + 1), dtype), np.empty((4, block * B, H), dtype)
-            self.U_b = np.empty((4, D + 1, H), dtype)
-            U_b = self.U_b[:, None]
-        lay(params.U, U_b[:, :, :-1])
-        lay(params.b[None], U_b[:, :, -1:])
+            self.U_b = np.empty((4, 1, D + 1, H), dtype)
         self.slab, self.parts, self.one = np.empty((5, B, H), dtype), np.empty((2, B, H), dtype), np.array(1, dtype)
         self.C = self.slab[0]
 
     def start(self, h0: Array, C0: Array) -> None:
         """From these states."""
         self.hs[0], self.C[...] = h0, C0
-
-    def leave(self) -> None:
-        """Its room is for this pass alone."""
 
     def go(self, x: Array, slabs: Array, tanh_C: Array, h: Array) -> None:
         """Take the inputs of a block, and fill its part of the tape."""
@@ -93,7 +98,7 @@ class Forward:
             return repeat(None)
         x_1, zs_x = self.x_1[: n * B], self.zs_x[:, : n * B]
         x_1[:, :D] = x.reshape(n * B, D)
-        matmul(x_1, self.U_b, zs_x)
+        matmul(x_1, self.U_b.squeeze(1), zs_x)
         return zs_x.reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
 
 
@@ -113,20 +118,26 @@ def tile_of(columns: int, others: int) -> int:
     return max((n for n in range(NARROW, columns) if columns % n == 0 and n * others <= SMALL), default=columns)
 
 
-class Backward:
+class Backward(Room):
     """The way back over the steps of a block, one by one."""
 
-    def __init__(self, params: Params, block: int, B: int) -> None:
-        H, dtype = params.hidden_size, params.W.dtype
-        self.Δ, self.together = np.empty((block, B, 4 * H), dtype), max(1, min(block, CACHED // max(1, B * H)))
-        self.by_gate = [np.empty((self.together, n, B, H), dtype) for n in (3, 3, 2)]
-        self.to_o, self.to_8 = np.empty((2, self.together, B, H), dtype)
-        self.δ3, self.δ8 = np.empty((2, B, H), dtype)
-        self.tile = tile_of(H, others=B * 4 * H)
-        self.W_T = params.W.T.reshape(4 * H, H // self.tile, self.tile).swapaxes(0, 1).copy()
+    @classmethod
+    def of(cls, params: Params, block: int, B: int) -> Backward:
+        """That of this unit, for blocks of so many steps and so many rows."""
+        H = params.hidden_size
+        way = cls.taken(params.input_size, H, params.W.dtype, block, B)
+        way.W_T[...] = params.W.T.reshape(4 * H, H // way.tile, way.tile).swapaxes(0, 1)
+        return way
 
-    def leave(self) -> None:
-        """Its room is for this pass alone."""
+    def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int, B: int) -> None:
+        super().__init__(D, H, dtype, block, B)
+        self.tile = tile_of(H, others=B * 4 * H)
+        self.h_x_1 = np.ones((block, B, H + D + 1), dtype)
+        self.Δ, self.W_T = np.empty((block, B, 4 * H), dtype), np.empty((H // self.tile, 4 * H, self.tile), dtype)
+        self.together = max(1, min(block, CACHED // max(1, B * H * dtype.itemsize)))
+        self.to_f_i_g, self.rests, self.addends = (np.empty((self.together, n, B, H), dtype) for n in (3, 3, 2))
+        self.to_o, self.to_8 = (np.empty((self.together, B, H), dtype) for _ in range(2))
+        self.δ3, self.δ8 = np.empty((2, B, H), dtype)
 
     def go(self, tape: Tape, at: slice, dh: Array, δ25: Array, δ11: Array) -> Array:
         """δ16, δ15, δ14 and δ13 of a block, (n, B, 4H), until the next; δ25 and δ11 become what leaves it."""
@@ -140,7 +151,7 @@ class Backward:
     def go_on(self, tape: Tape, at: slice, dh: Array, Δ: Array, δ25: Array, δ11: Array) -> None:
         """Fill the Δ of steps whose factors are made together."""
         (n, B, H), δ3, δ8, W_T, f = dh.shape, self.δ3, self.δ8, self.W_T, tape.f[at]
-        to_f_i_g, rests, addends = (array[:n].swapaxes(0, 1) for array in self.by_gate)
+        to_f_i_g, rests, addends = (a[:n].swapaxes(0, 1) for a in (self.to_f_i_g, self.rests, self.addends))
         to_o, to_8 = self.to_o[:n], self.to_8[:n]
         factors(tape.slabs[at].swapaxes(0, 1), tape.tanh_C[at], tape.h[at], to_f_i_g, to_o, to_8, rests, addends)
         product = matmul

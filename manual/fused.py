@@ -124,7 +124,7 @@ def run(params: Params, x: Array, h0: Array, C0: Array, way: Way | None = None) 
 def way_of(params: Params, x: Array) -> Way:
     """The way forward for inputs like these."""
     B = x.shape[1]
-    return single.Forward.of(params, ROWS) if B == 1 else batch.Forward(params, block_of(x, params.hidden_size), B)
+    return single.Forward.of(params, ROWS) if B == 1 else batch.Forward.of(params, block_of(x, params.hidden_size), B)
 
 
 def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
@@ -162,9 +162,9 @@ def cells(params: Params, x: Array, hs: Array, C: Array, every: int) -> Iterator
 
 
 def block_of(x: Array, H: int) -> int:
-    """How many steps make a block: the more units, the more rows, for BLAS packs the weights once a product."""
+    """How many steps make a block: the more units, the more rows, up to 2 MiB of a gate: BLAS packs less often."""
     T, B, _ = x.shape
-    rows = ROWS * max(1, min(H // 128, 4))
+    rows = ROWS * max(1, min(H // 128, 16 // x.itemsize))
     return max(1, min(T, rows // max(1, B)))
 
 
@@ -189,16 +189,13 @@ def summed(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array, f
     p, (T, B, D) = tape.params, tape.x.shape
     H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype
     dx, δ25, δ11 = np.empty((T, B, D), dtype), dh_T.copy(), dC_T.copy()
-    h_x_1 = np.ones((block_of(tape.x, H), B, H + D + 1), dtype)
     dWUb = np.zeros((H + D + 1, 4 * H), dtype)
     of_a_block = np.empty_like(dWUb)
     for start, stretch in stretches_back(tape):
-        for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11, few):
+        for s, Δ, h_x_1 in blocks_back(stretch, dh[start:], δ25, δ11, few):
             n = len(Δ)
-            Δ = Δ.reshape(n * B, 4 * H)
-            h_x_1[:n, :, :H] = stretch.hs[s : s + n]
-            h_x_1[:n, :, H:-1] = stretch.x[s : s + n]
-            dot(h_x_1[:n].reshape(n * B, H + D + 1).T, Δ, of_a_block)
+            Δ, h_x_1 = Δ.reshape(n * B, 4 * H), h_x_1.reshape(n * B, H + D + 1)
+            dot(h_x_1.T, Δ, of_a_block)
             dWUb += of_a_block
             dot(Δ, U_T, dx[start + s : start + s + n].reshape(n * B, D))
         del stretch  # before the next one is made
@@ -216,16 +213,18 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
         yield s, kernel(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
-def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array, few: bool) -> Iterator[tuple[int, Array]]:
-    """The first step of every block and its δ16, δ15, δ14 and δ13 side by side, last block first.
+def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array, few: bool) -> Iterator[tuple[int, Array, Array]]:
+    """The first step of every block, its δ16, δ15, δ14 and δ13 side by side, and its [h_prev, x, 1]; last block first.
 
     δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first. `few` says whether
     to go by Jacobians.
     """
     T, B, H = tape.h.shape
     block = block_of(tape.x, H)
-    way = single.Backward.of(tape.params, ROWS) if few else batch.Backward(tape.params, block, B)
+    way = single.Backward.of(tape.params, ROWS) if few else batch.Backward.of(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         at = slice(s, min(s + block, T))
-        yield s, way.go(tape, at, dh[at], δ25, δ11)
+        h_x_1 = way.h_x_1[: at.stop - s]
+        h_x_1[..., :H], h_x_1[..., H:-1] = tape.hs[at], tape.x[at]
+        yield s, way.go(tape, at, dh[at], δ25, δ11), h_x_1
     way.leave()

@@ -1,33 +1,49 @@
 """Room that a pass leaves to the next one of the same sizes.
 
 Memory that is taken anew costs a page fault every 4 KiB, and a view of it a third of a call of NumPy: for one sequence
-of few units that is more than what is computed there.
+of few units that is more than what is computed there. No more stays than MOST rooms of LARGEST bytes each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
 
 from manual.unit import Array
 
-MOST = 8  # rooms at a time: those of four layers, there and back
+MOST = 8  # those of four layers, there and back
+LARGEST = 4 * 2**20
 
-Room = TypeVar("Room")
 _left: dict[tuple[Any, ...], Any] = {}
 
 
-def taken(make: Callable[..., Room], *sizes: Any) -> Room:
-    """What was left of these sizes, or else made of them. No other pass has it, in this thread or another."""
-    room: Room | None = _left.pop((make, *sizes), None)  # one call, between whose parts no thread comes
-    return make(*sizes) if room is None else room
+class Room:
+    """Arrays for a pass of these sizes; one that ends before its time, by an error or forgotten, takes them along."""
 
+    def __init__(self, *sizes: Any) -> None:
+        self.sizes = sizes
 
-def leave(room: object, *sizes: Any) -> None:
-    """Leave what was taken; a pass that ends before its time, by an error or forgotten, takes it along."""
-    if len(_left) >= MOST:
-        _left.clear()
-    _left[type(room), *sizes] = room
+    @classmethod
+    def taken(cls, *sizes: Any) -> Self:
+        """What was left of these sizes, or else a new one. No other pass has it, in this thread or another."""
+        room: Self | None = _left.pop((cls, *sizes), None)  # one call, between whose parts no thread comes
+        return cls(*sizes) if room is None else room
+
+    def leave(self) -> None:
+        """Leave it to the next pass, if it is small."""
+        if not self.small:
+            return
+        if len(_left) >= MOST:
+            _left.clear()
+        _left[type(self), *self.sizes] = self
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether its arrays, views of others left out, are small."""
+        arrays = (array for array in vars(self).values() if isinstance(array, np.ndarray))
+        return sum(array.nbytes for array in arrays if array.base is None) <= LARGEST
 
 
 class Rows:

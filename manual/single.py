@@ -22,9 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from manual import rooms
 from manual.factors import factors
-from manual.rooms import Rows
+from manual.rooms import Room, Rows
 from manual.unit import Array, Params, Tape
 
 MOST_UNITS = 40  # that go back by Jacobians
@@ -34,7 +33,7 @@ dot = np.ndarray.dot
 add, divide, exp, multiply, reciprocal, tanh = np.add, np.divide, np.exp, np.multiply, np.reciprocal, np.tanh
 
 
-class Forward:
+class Forward(Room):
     """Room for a block of steps, and the way through them."""
 
     weights: Array
@@ -42,18 +41,19 @@ class Forward:
     @classmethod
     def of(cls, params: Params, steps: int) -> Forward:
         """That of this unit, for blocks of so many steps at most."""
-        way = rooms.taken(cls, params.input_size, params.hidden_size, params.W.dtype, steps)
+        way = cls.taken(params.input_size, params.hidden_size, params.W.dtype, steps)
         way.weights = weights(params)
         return way
 
     def leave(self) -> None:
-        """Leave the room to the next pass: in float64 1 MiB at most, or what one step takes."""
+        """Without the weights, which may be large, and change."""
         del self.weights
-        rooms.leave(self, *self.sizes)
+        super().leave()
 
     def __init__(self, D: int, H: int, dtype: np.dtype[Any], steps: int) -> None:
         K = H + D + 1
-        self.sizes, self.H, self.block = (D, H, dtype, steps), H, max(1, min(steps, NUMBERS // (K + 6 * H)))
+        super().__init__(D, H, dtype, steps)
+        self.H, self.block = H, max(1, min(steps, NUMBERS // (K + 6 * H)))
         self.h_x_1 = np.ones((self.block + 1, K), dtype)
         self.hs, self.xs = self.h_x_1[:, :H], self.h_x_1[:, H:-1]  # h before every step, and the last; its x
         slabs = self.slabs = np.empty((self.block + 1, 5 * H), dtype)  # C_prev, g, 1/f, 1/i and 1/o
@@ -100,24 +100,21 @@ def weights(params: Params) -> Array:
     return np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
 
 
-class Backward:
+class Backward(Room):
     """Room for the Jacobians of some steps, and the way back through them."""
 
     @classmethod
     def of(cls, params: Params, block: int) -> Backward:
         """That of this unit, for blocks of so many steps."""
         H = params.hidden_size
-        way = rooms.taken(cls, H, params.W.dtype, block)
+        way = cls.taken(params.input_size, H, params.W.dtype, block)
         way.W[...] = params.W.T.reshape(4, H, H).swapaxes(0, 1)
         return way
 
-    def leave(self) -> None:
-        """Leave the room to the next pass: in float64 4 MiB at most."""
-        rooms.leave(self, *self.sizes)
-
-    def __init__(self, H: int, dtype: np.dtype[Any], block: int) -> None:
-        self.sizes, self.H, self.together = (H, dtype, block), H, max(1, min(block, NUMBERS // (4 * H * H)))
-        self.Δ = np.empty((block, 1, 4 * H), dtype)
+    def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int) -> None:
+        super().__init__(D, H, dtype, block)
+        self.H, self.together = H, max(1, min(block, NUMBERS // (4 * H * H)))
+        self.h_x_1, self.Δ = np.ones((block, 1, H + D + 1), dtype), np.empty((block, 1, 4 * H), dtype)
         self.slabs, self.rests, self.addends = (np.empty((n, block, H), dtype) for n in (5, 3, 2))
         self.to_8 = np.empty((block, H), dtype)
         self.to_gates = np.zeros((2, 4, block, H), dtype)  # factors of δ3, and of δ11, on their way to f, i, g, o

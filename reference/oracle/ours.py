@@ -39,7 +39,7 @@ def deltas_back(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, few: bool) -> t
     """Those of one of its two ways."""
     T, B, H = tape.h.shape
     all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
-    for s, Δ in fused.blocks_back(tape, dh, δ25, δ11, few):
+    for s, Δ, _ in fused.blocks_back(tape, dh, δ25, δ11, few):
         all_Δ[s : s + len(Δ)] = Δ
     return all_Δ, δ25, δ11
 

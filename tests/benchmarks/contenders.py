@@ -111,8 +111,8 @@ def regrouped_gemms(work: Work) -> Call:
 
     a = work.arrays()
     x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"], work.H)
-    there = single.Forward.of(params, steps) if work.B == 1 else batch.Forward(params, steps, work.B)
-    back, of_a_block = batch.Backward(params, steps, work.B), block_gemms(work)
+    there = single.Forward.of(params, steps) if work.B == 1 else batch.Forward.of(params, steps, work.B)
+    back, of_a_block = batch.Backward.of(params, steps, work.B), block_gemms(work)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
     δ25, W_T = np.empty_like(a["dh"][0]), back.W_T
     product: batch.Product = batch.matmul

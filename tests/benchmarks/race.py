@@ -2,8 +2,9 @@
 
 Three BLAS pools in one process slow each other down many times over; a machine that is busy for a
 while slows one contender and not the next. So each has its process, they take turns of some
-milliseconds, and what counts is the median over the rounds of the ratio within a round. With one
-thread each, all share one CPU, and its time is what counts.
+milliseconds, and what counts is the median over the rounds of the ratio within a round. A turn begins
+with a call that is not timed: then caches and memory are what they are for who runs alone, and nobody
+pays for what the one before has left. With one thread each, all share one CPU, and its time is what counts.
 """
 
 from __future__ import annotations

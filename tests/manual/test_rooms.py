@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from manual import rooms
-from manual.rooms import MOST, Rows
+from manual.rooms import LARGEST, MOST, Room, Rows
 
 
-class Room:
-    def __init__(self, *sizes: object) -> None:
-        self.sizes = sizes
+class Stub(Room):
+    def __init__(self, *sizes: object, numbers: int = 1) -> None:
+        super().__init__(*sizes)
+        self.numbers = np.empty(numbers)
+        self.view = self.numbers[:]
 
 
 @pytest.fixture(autouse=True)
@@ -25,56 +27,64 @@ def empty() -> Iterator[None]:
 
 
 def test_what_was_left_is_taken_once() -> None:
-    first = rooms.taken(Room, 1, "f4")
+    first = Stub.taken(1, "f4")
     assert first.sizes == (1, "f4")
-    rooms.leave(first, 1, "f4")
-    assert rooms.taken(Room, 1, "f4") is first
-    assert rooms.taken(Room, 1, "f4") is not first
+    first.leave()
+    assert Stub.taken(1, "f4") is first
+    assert Stub.taken(1, "f4") is not first
 
 
 def test_it_is_taken_by_those_alone_who_want_it_in_every_respect() -> None:
-    class Other(Room):
+    class Other(Stub):
         pass
 
-    first = rooms.taken(Room, 1, "f4")
-    rooms.leave(first, 1, "f4")
-    for make, sizes in ((Room, (2, "f4")), (Room, (1, "f8")), (Other, (1, "f4"))):
-        assert rooms.taken(make, *sizes) is not first
-    assert rooms.taken(Room, 1, "f4") is first
+    first = Stub.taken(1, "f4")
+    first.leave()
+    for make, sizes in ((Stub, (2, "f4")), (Stub, (1, "f8")), (Other, (1, "f4"))):
+        assert make.taken(*sizes) is not first
+    assert Stub.taken(1, "f4") is first
 
 
 def test_of_the_same_sizes_one_is_kept() -> None:
-    one, other = Room(1), Room(1)
-    rooms.leave(one, 1)
-    rooms.leave(other, 1)
-    assert rooms.taken(Room, 1) is other
-    assert rooms.taken(Room, 1) is not one
+    one, other = Stub(1), Stub(1)
+    one.leave()
+    other.leave()
+    assert Stub.taken(1) is other
+    assert Stub.taken(1) is not one
 
 
 def test_no_more_are_kept_than_is_said() -> None:
     for n in range(3 * MOST):
-        rooms.leave(Room(n), n)
+        Stub(n).leave()
         assert 1 <= len(rooms._left) <= MOST
-        assert rooms._left[Room, n].sizes == (n,)
+        assert rooms._left[Stub, n].sizes == (n,)
 
 
 def test_four_layers_find_their_rooms_again_and_five_may_not() -> None:
     for n in range(4):
         for way in "there", "back":
-            rooms.leave(Room(n, way), n, way)
+            Stub(n, way).leave()
     assert len(rooms._left) == MOST == 8
 
 
+def test_large_ones_are_not_kept() -> None:
+    """Four mebibytes are not large; views take no room."""
+    assert LARGEST == 4 * 1024 * 1024
+    for numbers, kept in ((2**19, True), (2**19 + 1, False)):
+        Stub(numbers, numbers=numbers).leave()
+        assert ((Stub, numbers) in rooms._left) is kept
+
+
 def test_threads_take_each_its_own() -> None:
-    taken = list[Room]()
+    taken = list[Stub]()
 
     def take() -> None:
         for _ in range(300):
-            room = rooms.taken(Room, 1)
+            room = Stub.taken(1)
             assert room not in taken
             taken.append(room)
             taken.remove(room)
-            rooms.leave(room, 1)
+            room.leave()
 
     threads = [Thread(target=take) for _ in range(4)]
     for thread in threads:
