@@ -4,8 +4,8 @@
   of the bias, which no step waits for, is one product for a whole block of steps.
 - OpenBLAS multiplies small matrices as they lie, and packs larger ones anew in every call, which for few rows costs as
   much as to multiply them. So the weights of a middling product are cut into tiles of columns that are small enough.
-- A product wants a step's gates side by side, (B, 4H), or in tiles; everything else wants them one behind the
-  other, (4, B, H), for one call to serve several. Transposed views lead from one to the other.
+- Back, the product wants a step's gates side by side, (B, 4H); everything else wants them one behind the other,
+  (4, B, H), for one call to serve several. Transposed views lead from one to the other.
 - A step works in arrays that stay in the cache, and is copied to the tape in one piece.
 """
 
@@ -33,10 +33,7 @@ matmul: Product = np.matmul
 
 
 class Forward(Room):
-    """What enters the gates of a step, z, (4, B, H): g, f, i, o, those of the sigmoids negated, for 1 / (1 + exp(-z)).
-
-    The weights lie as a product takes them: gate by gate, each gate's in tiles, (4, H / tile, K, tile).
-    """
+    """Room for a block of steps, and the way through them."""
 
     @classmethod
     def of(cls, params: Params, block: int, B: int) -> Forward:
@@ -53,14 +50,18 @@ class Forward(Room):
         self.x_apart = B * (H + D + 1) * 4 * H > LARGE
         K = H if self.x_apart else H + D + 1
         tile = tile_of(H, others=B * K)
-        self.h_x_1 = np.ones((block + 1, B, K), dtype)  # h and x are written to later
-        self.hs, self.z = self.h_x_1[..., :H], np.empty((4, B, H), dtype)
-        self.to, self.W = self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2), np.empty((4, H // tile, K, tile), dtype)
+        self.h_x_1 = np.ones((block + 1, B, K), dtype)  # or h alone, where x is apart
+        self.hs = self.h_x_1[..., :H]  # h before every step, and the last
+        self.z = np.empty((4, B, H), dtype)  # of g, and of f, i and o negated, for 1 / (1 + exp(-z))
+        self.to = self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
+        self.W = np.empty((4, H // tile, K, tile), dtype)  # the weights of z, as a product takes them
         self.U_b = self.W[:, :, H:]
         if self.x_apart:
-            self.x_1, self.zs_x = np.ones((block * B, D + 1), dtype), np.empty((4, block * B, H), dtype)
             self.U_b = np.empty((4, 1, D + 1, H), dtype)
-        self.slab, self.parts, self.one = np.empty((5, B, H), dtype), np.empty((2, B, H), dtype), np.array(1, dtype)
+            self.x_1 = np.ones((block * B, D + 1), dtype)
+            self.zs_x = np.empty((4, block * B, H), dtype)
+        self.slab = np.empty((5, B, H), dtype)  # C_prev, g, f, i and o
+        self.parts, self.one = np.empty((2, B, H), dtype), np.array(1, dtype)
         self.C = self.slab[0]
 
     def start(self, h0: Array, C0: Array) -> None:
@@ -91,10 +92,10 @@ class Forward(Room):
         self.hs[0] = self.hs[n]
 
     def from_x(self, x: Array) -> Iterable[Array | None]:
-        """Take the inputs of a block; for each of its steps, what the product leaves out, until the next block's."""
+        """Take the inputs of a block; for each of its steps, what is still to be added to its product, or None."""
         n, B, D = x.shape
         if not self.x_apart:
-            self.h_x_1[:n, :, -D - 1 : -1] = x
+            self.h_x_1[:n, :, self.H : -1] = x
             return repeat(None)
         x_1, zs_x = self.x_1[: n * B], self.zs_x[:, : n * B]
         x_1[:, :D] = x.reshape(n * B, D)
@@ -103,7 +104,10 @@ class Forward(Room):
 
 
 def lay(given: Array, out: Array) -> None:
-    """Write the columns of f, i, g and o, (K, 4H), as those of g, -f, -i and -o, (4, H / tile, K, tile)."""
+    """Write the columns of f, i, g and o, (K, 4H), as those of g, -f, -i and -o, (4, H / tile, K, tile).
+
+    NumPy 2.4's `negative` is wrong from float32 columns into columns; a product is not.
+    """
     _, _, K, tile = out.shape
     f_i_g_o = given.reshape(K, 4, out.shape[1], tile).transpose(1, 2, 0, 3)
     out[0] = f_i_g_o[2]
@@ -131,13 +135,13 @@ class Backward(Room):
 
     def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int, B: int) -> None:
         super().__init__(D, H, dtype, block, B)
-        self.tile = tile_of(H, others=B * 4 * H)
+        self.H, self.tile = H, tile_of(H, others=B * 4 * H)
         self.h_x_1 = np.ones((block, B, H + D + 1), dtype)
         self.Δ, self.W_T = np.empty((block, B, 4 * H), dtype), np.empty((H // self.tile, 4 * H, self.tile), dtype)
         self.together = max(1, min(block, CACHED // max(1, B * H * dtype.itemsize)))
         self.to_f_i_g, self.rests, self.addends = (np.empty((self.together, n, B, H), dtype) for n in (3, 3, 2))
         self.to_o, self.to_8 = (np.empty((self.together, B, H), dtype) for _ in range(2))
-        self.δ3, self.δ8 = np.empty((2, B, H), dtype)
+        self.δ3, self.δ8 = (np.empty((B, H), dtype) for _ in range(2))
 
     def go(self, tape: Tape, at: slice, dh: Array, δ25: Array, δ11: Array) -> Array:
         """δ16, δ15, δ14 and δ13 of a block, (n, B, 4H), until the next; δ25 and δ11 become what leaves it."""
@@ -145,19 +149,16 @@ class Backward(Room):
         for last in range(len(dh), 0, -self.together):
             first = max(0, last - self.together)
             some = slice(at.start + first, at.start + last)
-            self.go_on(tape, some, dh[first:last], Δ[first:last], δ25, δ11)
+            self.go_together(tape, some, dh[first:last], Δ[first:last], δ25, δ11)
         return Δ
 
-    def go_on(self, tape: Tape, at: slice, dh: Array, Δ: Array, δ25: Array, δ11: Array) -> None:
-        """Fill the Δ of steps whose factors are made together."""
-        (n, B, H), δ3, δ8, W_T, f = dh.shape, self.δ3, self.δ8, self.W_T, tape.f[at]
+    def go_together(self, tape: Tape, at: slice, dh: Array, Δ: Array, δ25: Array, δ11: Array) -> None:
+        """Fill the Δ of these steps, whose factors are made together."""
+        (n, B, H), δ3, δ8, f = dh.shape, self.δ3, self.δ8, tape.f[at]
+        product, W_T, to_δ25 = self.product(δ25)
         to_f_i_g, rests, addends = (a[:n].swapaxes(0, 1) for a in (self.to_f_i_g, self.rests, self.addends))
         to_o, to_8 = self.to_o[:n], self.to_8[:n]
         factors(tape.slabs[at].swapaxes(0, 1), tape.tanh_C[at], tape.h[at], to_f_i_g, to_o, to_8, rests, addends)
-        product = matmul
-        to_δ25: Array = δ25.reshape(B, H // self.tile, self.tile).swapaxes(0, 1)
-        if self.tile == H:
-            product, to_δ25, W_T = dot, δ25, W_T[0]
         by_gate = Δ.reshape(n, B, 4, H).swapaxes(1, 2)
         views = dh, to_8, to_o, to_f_i_g.swapaxes(0, 1), f, by_gate[:, :3], by_gate[:, 3], Δ
         for δ1, δ3_to_8, δ3_to_13, δ8_to_gates, f_t, δ16_15_14, δ13, Δ_t in zip(*(v[::-1] for v in views), strict=True):
@@ -168,3 +169,9 @@ class Backward(Room):
             multiply(δ3, δ3_to_13, δ13)
             multiply(δ8, f_t, δ11)
             product(Δ_t, W_T, to_δ25)
+
+    def product(self, δ25: Array) -> tuple[Product, Array, Array]:
+        """What multiplies Δ and Wᵀ, in tiles or whole, that Wᵀ, and δ25 as it writes it."""
+        if self.tile == self.H:
+            return dot, self.W_T[0], δ25
+        return matmul, self.W_T, δ25.reshape(len(δ25), self.H // self.tile, self.tile).swapaxes(0, 1)

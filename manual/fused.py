@@ -2,15 +2,14 @@
 
 What takes time is the matrix products, then the memory, then, for small units, each call of NumPy.
 
-- What no step waits for is one product for a whole block of steps: dx, the weights' gradients, and of the sums that
-  enter the gates what comes from x where that is much. A block is short, so that for units of usual size what one call
-  leaves in the cache is still there for the next.
-- The steps of a block are `manual.batch`'s, or for one sequence `manual.single`'s, there and back.
-- The factors of δ3 and δ8 on their way to the gates depend on the forward pass alone: `manual.factors` computes them
-  for a block at a time, before the loop that goes back over its steps.
-- Buffers are made once a pass, or kept for the next (`manual.rooms`). The loops run over zipped views, which are made
-  faster than by an index, and give `out` by position, which is called faster than by name; `dot` is the method, faster
-  than the function.
+- What no step waits for is one product for a whole block of steps: dx, the weights' gradients, and what enters the
+  gates from x where the whole is much. A block is short, so that for units of usual size what one call leaves in the
+  cache is still there for the next.
+- The steps of a block are `manual.batch`'s, or for one sequence `manual.single`'s. A way is a room with its steps:
+  a pass takes one, and leaves it to the next (`manual.rooms`).
+- What takes δ3 and δ8 to the gates depends on the forward pass alone: `manual.factors` computes it for many steps.
+- The loops run over views of rows, which are made faster so than by an index, and give `out` by position, which is
+  called faster than by name; `dot` is the method, faster than the function.
 """
 
 from __future__ import annotations
@@ -107,17 +106,22 @@ def backward(
     return door.backward(gradients, tape, dh, dh_T, dC_T, tapes=(Tape, CheckpointedTape))
 
 
-def run(params: Params, x: Array, h0: Array, C0: Array, way: Way | None = None) -> Tape:
-    """The forward pass, on checked input, and on the way of a longer one if this is a stretch of it."""
+def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
+    """The forward pass, on checked input."""
+    way = way_of(params, x)
+    tape = run_on(way, params, x, h0, C0)
+    way.leave()
+    return tape
+
+
+def run_on(way: Way, params: Params, x: Array, h0: Array, C0: Array) -> Tape:
+    """The same, of the whole or a stretch of it, on a way that serves all stretches."""
     tape = empty_tape(params, x, h0, C0)
-    made = way or way_of(params, x)
-    made.start(h0, C0)
-    for s in range(0, len(x), made.block):
-        at = slice(s, s + made.block)
-        made.go(x[at], tape.slabs[:-1][at], tape.tanh_C[at], tape.h[at])
-    tape.slabs[-1, 0] = made.C
-    if way is None:
-        made.leave()
+    way.start(h0, C0)
+    for s in range(0, len(x), way.block):
+        at = slice(s, s + way.block)
+        way.go(x[at], tape.slabs[:-1][at], tape.tanh_C[at], tape.h[at])
+    tape.slabs[-1, 0] = way.C
     return tape
 
 
@@ -128,7 +132,7 @@ def way_of(params: Params, x: Array) -> Way:
 
 
 def run_in_stretches(params: Params, x: Array, h0: Array, C0: Array, every: int | None) -> CheckpointedTape:
-    """The forward pass, a stretch at a time, of whose tape h stays, and where the cell stood."""
+    """The forward pass, a stretch at a time: of its tape stay h, and the cell state before every stretch."""
     T = len(x)
     if every is None:  # whole blocks: then every product is the one it is without checkpoints
         block = block_of(x, params.hidden_size)
@@ -153,7 +157,7 @@ def cells(params: Params, x: Array, hs: Array, C: Array, every: int) -> Iterator
     """Go forward from hs[0] and C, fill the rest of hs, and give the cell state after each stretch."""
     way = way_of(params, x[:every])
     for s in range(0, len(x), every):
-        tape = run(params, x[s : s + every], hs[s], C, way)
+        tape = run_on(way, params, x[s : s + every], hs[s], C)
         hs[s + 1 : s + 1 + every] = tape.h
         C = tape.C_T.copy()
         del tape  # before the next one is made
@@ -162,7 +166,10 @@ def cells(params: Params, x: Array, hs: Array, C: Array, every: int) -> Iterator
 
 
 def block_of(x: Array, H: int) -> int:
-    """How many steps make a block: the more units, the more rows, up to 2 MiB of a gate: BLAS packs less often."""
+    """How many steps make a block: those of 256 rows, or of two rows a unit up to 1024, in float64 up to 512.
+
+    The more rows, the less often BLAS packs the weights; the fewer, the more stays in the cache.
+    """
     T, B, _ = x.shape
     rows = ROWS * max(1, min(H // 128, 16 // x.itemsize))
     return max(1, min(T, rows // max(1, B)))
@@ -170,29 +177,29 @@ def block_of(x: Array, H: int) -> int:
 
 def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
     """The backward pass, on checked input."""
-    if has_jacobians(tape):
-        found = summed(tape, dh, dh_T, dC_T, few=True)
+    if goes_by_jacobians(tape):
+        found = summed(tape, dh, dh_T, dC_T, by_jacobians=True)
         # Jacobians hold zeros, and 0 * inf is NaN: what is not finite in one unit spreads to all, down to h0.
         if door.finite(found.h0):
             return found
-    return summed(tape, dh, dh_T, dC_T, few=False)
+    return summed(tape, dh, dh_T, dC_T, by_jacobians=False)
 
 
-def has_jacobians(tape: Tape | CheckpointedTape) -> bool:
+def goes_by_jacobians(tape: Tape | CheckpointedTape) -> bool:
     """Whether a pass goes back by Jacobians: one of few units, as long as all is finite."""
     _, B, H = tape.h.shape
     return B == 1 and H <= single.MOST_UNITS
 
 
-def summed(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array, few: bool) -> Gradients:
-    """The gradients, of blocks that go back by Jacobians, if `few`, or else step by step."""
+def summed(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array, by_jacobians: bool) -> Gradients:
+    """The gradients, of blocks that go back by Jacobians, if `by_jacobians`, or else step by step."""
     p, (T, B, D) = tape.params, tape.x.shape
     H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype
     dx, δ25, δ11 = np.empty((T, B, D), dtype), dh_T.copy(), dC_T.copy()
     dWUb = np.zeros((H + D + 1, 4 * H), dtype)
     of_a_block = np.empty_like(dWUb)
     for start, stretch in stretches_back(tape):
-        for s, Δ, h_x_1 in blocks_back(stretch, dh[start:], δ25, δ11, few):
+        for s, Δ, h_x_1 in blocks_back(stretch, dh[start:], δ25, δ11, by_jacobians):
             n = len(Δ)
             Δ, h_x_1 = Δ.reshape(n * B, 4 * H), h_x_1.reshape(n * B, H + D + 1)
             dot(h_x_1.T, Δ, of_a_block)
@@ -213,15 +220,17 @@ def stretches_back(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
         yield s, kernel(tape.params, tape.x[s : s + tape.every], tape.hs[s], tape.checkpoints[k])
 
 
-def blocks_back(tape: Tape, dh: Array, δ25: Array, δ11: Array, few: bool) -> Iterator[tuple[int, Array, Array]]:
+def blocks_back(
+    tape: Tape, dh: Array, δ25: Array, δ11: Array, by_jacobians: bool
+) -> Iterator[tuple[int, Array, Array]]:
     """The first step of every block, its δ16, δ15, δ14 and δ13 side by side, and its [h_prev, x, 1]; last block first.
 
-    δ25 and δ11 are written to: they hold what arrives at the last step, then what leaves the first. `few` says whether
-    to go by Jacobians.
+    δ25 and δ11 are written to: they hold what arrives at the last step, which there is δ2 and δ4, then what leaves the
+    first. With Jacobians the room has ROWS steps, whatever T is: few units have no larger block.
     """
     T, B, H = tape.h.shape
     block = block_of(tape.x, H)
-    way = single.Backward.of(tape.params, ROWS) if few else batch.Backward.of(tape.params, block, B)
+    way = single.Backward.of(tape.params, ROWS) if by_jacobians else batch.Backward.of(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         at = slice(s, min(s + block, T))
         h_x_1 = way.h_x_1[: at.stop - s]

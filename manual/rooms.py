@@ -1,7 +1,8 @@
 """Room that a pass leaves to the next one of the same sizes.
 
-Memory that is taken anew costs a page fault every 4 KiB, and a view of it a third of a call of NumPy: for one sequence
-of few units that is more than what is computed there. No more stays than MOST rooms of LARGEST bytes each.
+Memory that is taken anew costs a page fault every 4 KiB, and to make a view of it takes a third of a call of NumPy:
+for one sequence of few units that is more than what is computed there. At most MOST rooms stay, of LARGEST bytes of
+numbers each.
 """
 
 from __future__ import annotations

@@ -4,16 +4,16 @@ Forward, a step takes eight calls. It writes to the room of its block, which hol
 done: then they are inverted together, and all goes to the tape in a few pieces.
 
 Back, if the units are few, a step takes one call. What arrives at it, [δ3, δ11, 1], times a matrix is what arrives at
-the step before: the step's Jacobian, with the loss gradient dh of the step before for a last row. Its entries depend
-on the forward pass alone, so that those of many steps are made together.
+the step before: the step's Jacobian, with the loss gradient dh of the step before for a last row. All but that row
+depends on the forward pass alone, so that the matrices of many steps are made together.
 
     δ11 before = (δ3 * to_8 + δ11) * f
     δ3 before  = dh before + δ16 @ W_fᵀ + δ15 @ W_iᵀ + δ14 @ W_gᵀ + δ13 @ W_oᵀ
 
 with δ16, δ15 and δ14 = (δ3 * to_8 + δ11) * to_f_i_g, and δ13 = δ3 * to_o: linear in δ3 and in δ11.
 
-The matrices have (2H+1) 2H entries a step, which is more than the calls cost that they save once
-there are some forty units, and B times as many for a batch.
+The matrices have (2H+1) 2H entries a step, B times as many for a batch: from some forty units on, to fill them
+costs more than the calls that they save.
 """
 
 from __future__ import annotations
@@ -36,31 +36,37 @@ add, divide, exp, multiply, reciprocal, tanh = np.add, np.divide, np.exp, np.mul
 class Forward(Room):
     """Room for a block of steps, and the way through them."""
 
-    weights: Array
-
     @classmethod
-    def of(cls, params: Params, steps: int) -> Forward:
+    def of(cls, params: Params, block: int) -> Forward:
         """That of this unit, for blocks of so many steps at most."""
-        way = cls.taken(params.input_size, params.hidden_size, params.W.dtype, steps)
-        way.weights = weights(params)
+        H = params.hidden_size
+        way = cls.taken(params.input_size, H, params.W.dtype, block)
+        given = np.concatenate([params.W, params.U, params.b[None]])
+        negated = -given  # in one piece: NumPy 2.4's negative is wrong from float32 columns into columns
+        parts = given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]
+        np.concatenate(parts, axis=1, out=way.weights)
         return way
 
-    def leave(self) -> None:
-        """Without the weights, which may be large, and change."""
-        del self.weights
-        super().leave()
-
-    def __init__(self, D: int, H: int, dtype: np.dtype[Any], steps: int) -> None:
+    def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int) -> None:
+        super().__init__(D, H, dtype, block)
         K = H + D + 1
-        super().__init__(D, H, dtype, steps)
-        self.H, self.block = H, max(1, min(steps, NUMBERS // (K + 6 * H)))
+        self.H, self.block = H, max(1, min(block, NUMBERS // (K + 6 * H)))
+        self.weights = np.empty((K, 4 * H), dtype)  # of g, and of f, i and o negated, for 1 / (1 + exp(-z))
         self.h_x_1 = np.ones((self.block + 1, K), dtype)
         self.hs, self.xs = self.h_x_1[:, :H], self.h_x_1[:, H:-1]  # h before every step, and the last; its x
         slabs = self.slabs = np.empty((self.block + 1, 5 * H), dtype)  # C_prev, g, 1/f, 1/i and 1/o
         self.Cs, self.tanh_Cs = slabs[:, :H], np.empty((self.block, H), dtype)
         self.z, self.parts, self.one = np.empty(4 * H, dtype), np.empty(2 * H, dtype), np.array(1, dtype)
-        C_g, g, f_i, f_i_o = slabs[:, : 2 * H], slabs[:, H : 2 * H], slabs[:, 2 * H : 4 * H], slabs[:, 2 * H :]
-        self.steps = Rows(self.h_x_1, f_i_o, g, C_g, f_i, self.Cs[1:], self.tanh_Cs, slabs[:, 4 * H :], self.hs[1:])
+        C_g, g, f_i, f_i_o, o = (
+            slabs[:, : 2 * H],
+            slabs[:, H : 2 * H],
+            slabs[:, 2 * H : 4 * H],
+            slabs[:, 2 * H :],
+            slabs[:, 4 * H :],
+        )
+        self.steps = Rows(
+            self.h_x_1, f_i_o, g, C_g, f_i, self.Cs[1:], self.tanh_Cs, o, self.hs[1:]
+        )  # as `go` takes them
 
     def start(self, h0: Array, C0: Array) -> None:
         """From these states."""
@@ -71,7 +77,7 @@ class Forward(Room):
         n, H, weights, z, parts, one = len(x), self.H, self.weights, self.z, self.parts, self.one
         z_g, z_f_i_o, kept, new = z[:H], z[H:], parts[:H], parts[H:]
         self.xs[:n] = x.squeeze(1)
-        for h_x_1, f_i_o, g, C_g, f_i, C, tanh_C_t, o, h_t in self.steps.first(n):
+        for h_x_1, f_i_o, g, C_g, f_i, C, tanh_C_t, o, h_t in self.steps.first(n):  # f, i, o: 1/f, 1/i, 1/o
             dot(h_x_1, weights, z)
             exp(z_f_i_o, f_i_o)
             add(f_i_o, one, f_i_o)
@@ -92,23 +98,18 @@ class Forward(Room):
         return self.Cs[:1]
 
 
-def weights(params: Params) -> Array:
-    """[W; U; b] of g, f, i and o, those of the sigmoids negated, for 1 / (1 + exp(-z))."""
-    H = params.hidden_size
-    given = np.concatenate([params.W, params.U, params.b[None]])
-    negated = -given  # in one piece: NumPy 2.4's negative is wrong from float32 columns into columns
-    return np.concatenate([given[:, 2 * H : 3 * H], negated[:, : 2 * H], negated[:, 3 * H :]], axis=1)
-
-
 class Backward(Room):
-    """Room for the Jacobians of some steps, and the way back through them."""
+    """Room for the Jacobians of some steps, and the way back through them.
+
+    What `go` does not write stays zero: δ11 goes to no o, and units meet through h alone.
+    """
 
     @classmethod
     def of(cls, params: Params, block: int) -> Backward:
         """That of this unit, for blocks of so many steps."""
         H = params.hidden_size
         way = cls.taken(params.input_size, H, params.W.dtype, block)
-        way.W[...] = params.W.T.reshape(4, H, H).swapaxes(0, 1)
+        way.W_by_unit[...] = params.W.T.reshape(4, H, H).swapaxes(0, 1)
         return way
 
     def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int) -> None:
@@ -118,8 +119,8 @@ class Backward(Room):
         self.slabs, self.rests, self.addends = (np.empty((n, block, H), dtype) for n in (5, 3, 2))
         self.to_8 = np.empty((block, H), dtype)
         self.to_gates = np.zeros((2, 4, block, H), dtype)  # factors of δ3, and of δ11, on their way to f, i, g, o
-        self.by_unit = np.zeros((2, H, 4, block), dtype)  # the same
-        self.W = np.empty((H, 4, H), dtype)  # of unit j, for every gate, what it takes from h
+        self.by_unit = np.zeros((2, H, 4, block), dtype)  # the same, as the product with W_by_unit wants them
+        self.W_by_unit = np.empty((H, 4, H), dtype)  # of unit j, for every gate, what it takes from h
         matrices = self.matrices = np.zeros((self.together, 2 * H + 1, 2 * H), dtype)
         self.states = np.ones((block + 1, 2 * H + 1), dtype)  # [δ3, δ11, 1], first what leaves these steps
         self.steps, self.jacobians = Rows(self.states[1:], self.states[:, : 2 * H]), Rows(matrices)
@@ -143,19 +144,21 @@ class Backward(Room):
         for last in range(n, 0, -self.together):
             m = min(self.together, last)
             first = last - m
-            np.matmul(by_unit[..., first:last].swapaxes(2, 3), self.W, self.to_δ3[:, :, :m])
+            np.matmul(by_unit[..., first:last].swapaxes(2, 3), self.W_by_unit, self.to_δ3[:, :, :m])
             multiply(f[first:last], to_8[first:last], self.δ3_to_δ11[:m])
             self.δ11_to_δ11[:m] = f[first:last]
             self.matrices[1:m, 2 * H, :H] = dh[first : last - 1]
-            self.matrices[0, 2 * H, :H] = dh[first - 1] if first else 0  # the next call adds its own
-            for (δ, before), (jacobian,) in zip(steps[first:last][::-1], self.jacobians.first(m)[::-1], strict=True):
-                dot(δ, jacobian, before)
+            self.matrices[0, 2 * H, :H] = dh[first - 1] if first else 0  # the next call adds that of its last step
+            for (arriving, before), (jacobian,) in zip(
+                steps[first:last][::-1], self.jacobians.first(m)[::-1], strict=True
+            ):
+                dot(arriving, jacobian, before)
         δ25[0], δ11[0] = states[0, :H], states[0, H : 2 * H]
 
         δ3, Δ = states[1:, :H], self.Δ[:n]
         δ8 = δ3 * to_8
         δ8 += states[1:, H : 2 * H]
-        gates = Δ.reshape(n, 4, H).swapaxes(0, 1)
-        multiply(δ8, to_f_i_g, gates[:3])
-        multiply(δ3, to_o, gates[3])
+        by_gate = Δ.reshape(n, 4, H).swapaxes(0, 1)
+        multiply(δ8, to_f_i_g, by_gate[:3])
+        multiply(δ3, to_o, by_gate[3])
         return Δ

@@ -31,15 +31,17 @@ def fused_blocks(case: Case) -> dict[str, Array]:
 
 def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array, Array, Array]:
     """δ16, δ15, δ14 and δ13 of every step as `fused` holds them side by side, (T, B, 4H); δ25 and δ11 of the first."""
-    found = deltas_back(tape, dh, dh_T, dC_T, fused.has_jacobians(tape))
-    return found if np.isfinite(found[1]).all() else deltas_back(tape, dh, dh_T, dC_T, few=False)  # as its gradients
+    found = deltas_back(tape, dh, dh_T, dC_T, fused.goes_by_jacobians(tape))
+    return (
+        found if np.isfinite(found[1]).all() else deltas_back(tape, dh, dh_T, dC_T, by_jacobians=False)
+    )  # as its gradients
 
 
-def deltas_back(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, few: bool) -> tuple[Array, Array, Array]:
+def deltas_back(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, by_jacobians: bool) -> tuple[Array, Array, Array]:
     """Those of one of its two ways."""
     T, B, H = tape.h.shape
     all_Δ, δ25, δ11 = np.empty((T, B, 4 * H), tape.h.dtype), dh_T.copy(), dC_T.copy()
-    for s, Δ, _ in fused.blocks_back(tape, dh, δ25, δ11, few):
+    for s, Δ, _ in fused.blocks_back(tape, dh, δ25, δ11, by_jacobians):
         all_Δ[s : s + len(Δ)] = Δ
     return all_Δ, δ25, δ11
 

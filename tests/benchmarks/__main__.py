@@ -112,8 +112,8 @@ def import_time() -> dict[str, float]:
 
 def machine() -> dict[str, str]:
     """Where and with what this was measured."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    told = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in told if line.startswith("model name")), platform.processor())
     found = {"cpu": model, "cores": str(os.cpu_count()), "system": platform.system(), "date": str(date.today())}
     found["python"] = platform.python_version()
     for package in ("numpy", "torch", "jax", "onnxruntime"):

@@ -114,11 +114,7 @@ def regrouped_gemms(work: Work) -> Call:
     there = single.Forward.of(params, steps) if work.B == 1 else batch.Forward.of(params, steps, work.B)
     back, of_a_block = batch.Backward.of(params, steps, work.B), block_gemms(work)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
-    δ25, W_T = np.empty_like(a["dh"][0]), back.W_T
-    product: batch.Product = batch.matmul
-    to_δ25 = δ25.reshape(work.B, work.H // back.tile, back.tile).swapaxes(0, 1)
-    if back.tile == work.H:  # as in `Backward.go_on`
-        product, to_δ25, W_T = batch.dot, δ25, W_T[0]
+    product, W_T, to_δ25 = back.product(np.empty_like(a["dh"][0]))
 
     def call() -> None:
         for at in blocks(work.T, there.block):
@@ -253,6 +249,14 @@ def threads() -> int:
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pin() -> None:
+    """Use one CPU from now on, the last."""
+    import os
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def clock() -> Callable[[], float]:

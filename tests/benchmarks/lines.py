@@ -16,14 +16,14 @@ import time
 from inspect import isclass, isfunction
 from pathlib import Path
 
-from tests.benchmarks.contenders import Call, Work, clock, fused
-from tests.benchmarks.race import LIMITS
+from tests.benchmarks.contenders import Call, Work, clock, fused, pin
+from tests.benchmarks.race import ONE_THREAD
 
 KINDS = {
     "products": r"(np\.)?(dot|matmul|product)\(",
     "exp, tanh": r"(exp|tanh)\(",
     "+ − × ÷": r"(np\.)?(add|subtract|multiply|divide|reciprocal)\(|\w+ \+= ",
-    "copies": r"[\w., ]+\[[^=]+\] = |.* = .*(\.copy\(|empty_tape\(|weights\(|np\.(ones|zeros|empty)\()",
+    "copies": r"[\w., ]+\[[^=]+\] = |.* = .*(\.copy|empty_tape|np\.(ones|zeros|empty))\(|np\.concatenate",
 }  # a line is of the first kind whose pattern it begins with; the rest are loops, views and checks
 PASSES, SECONDS = 5, 0.5  # of a measurement: so many at least, and so long
 
@@ -44,13 +44,11 @@ def shares(lines: list[Line]) -> dict[str, float]:
 def measured(work: Work) -> list[Line]:
     """The lines that compute or copy, the longest first, as a process of its own finds them."""
     command = [sys.executable, "-m", "tests.benchmarks.lines", *map(str, (work.T, work.B, work.D, work.H)), work.dtype]
-    return json.loads(
-        subprocess.check_output([*command, "--json"], text=True, env=os.environ | dict.fromkeys(LIMITS, "1"))
-    )
+    return json.loads(subprocess.check_output([*command, "--json"], text=True, env=os.environ | ONE_THREAD))
 
 
 def profiled(work: Work) -> list[Line]:
-    """Those of this process."""
+    """The same, in this process."""
     from line_profiler import LineProfiler
 
     from manual import batch, door, factors, rooms, single
@@ -71,13 +69,13 @@ def profiled(work: Work) -> list[Line]:
         for (file, _, function), timings in stats.timings.items()
         for number, hits, ticks in timings
     ]
-    own = max(0, beside - alone) / sum(hits for *_, hits, _ in passed)  # the profiler's, a time a line is passed
-    whole = wall - max(0, beside - alone)
+    added = max(0, beside - alone)  # by the profiler
+    own = added / sum(hits for *_, hits, _ in passed)  # each time that a line is passed
     found = []
     for file, function, number, hits, taken in passed:
         text = Path(file).read_text(encoding="utf-8").splitlines()[number - 1].strip()
         if kind_of(text):
-            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / whole))
+            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / (wall - added)))
     return sorted(found, key=lambda line: -line[-1])
 
 
@@ -93,8 +91,7 @@ def passes_of(call: Call) -> tuple[float, float, int]:
 
 def main() -> None:
     """Print the lines of one shape."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pin()
     *sizes, dtype = (word for word in sys.argv[1:] if word != "--json")
     T, B, D, H = map(int, sizes)
     found = profiled(Work(T, B, D, H, dtype, "both"))

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks.contenders import Work
 
-LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class Racer:
@@ -27,13 +27,12 @@ class Racer:
 
     def __init__(self, name: str, pinned: bool) -> None:
         self.name = name
-        limits = dict.fromkeys(LIMITS, "1") if pinned else {}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", name, *(["pinned"] if pinned else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | limits,
+            env=os.environ | (ONE_THREAD if pinned else {}),
         )
 
     def ask(self, request: Any) -> Any:

@@ -107,8 +107,8 @@ def listings(found: dict[str, Any]) -> dict[str, list[str]]:
 
 def span(rows: list[dict[str, Any]], part: str, peer: str) -> str:
     """The shares that a part of `manual`'s time has of a peer's, from the least to the most; empty without the peer."""
-    shares = [100 * row["ratio"][peer] / row["ratio"][part] for row in rows if peer in row["ratio"]]
-    return f"{min(shares):.0f} to {max(shares):.0f} %" if shares else ""
+    parts = [100 * row["ratio"][peer] / row["ratio"][part] for row in rows if peer in row["ratio"]]
+    return f"{min(parts):.0f} to {max(parts):.0f} %" if parts else ""
 
 
 def caption(found: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from tests.benchmarks.contenders import Work
         ("self.hs[0], self.Cs[0] = self.hs[n], self.Cs[n]", "copies"),
         ("H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype", "copies"),
         ("n, H = len(dh), self.H", ""),
-        ("for s, Δ in blocks_back(stretch, dh[start:], δ25, δ11, few):", ""),
+        ("for s, Δ, h_x_1 in blocks_back(stretch, dh[start:], δ25, δ11, by_jacobians):", ""),
         ("way.go(x[at], tape.slabs[:-1][at], tape.tanh_C[at], tape.h[at])", ""),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_profile_finds_the_products_of_both_passes() -> None:
     found = lines.measured(Work(40, 32, 64, 128, "float64", "both"))
     by_line = {(place, text): share for place, text, share in found}
     assert by_line["batch.Forward.go", "matmul(h_x_1_t, W, to)"] > 0.05
-    assert by_line["batch.Backward.go_on", "product(Δ_t, W_T, to_δ25)"] > 0.05
+    assert by_line["batch.Backward.go_together", "product(Δ_t, W_T, to_δ25)"] > 0.05
     assert [share for *_, share in found] == sorted(by_line.values(), reverse=True)
     assert all(0 <= share < 1.05 for share in lines.shares(found).values())
     assert lines.shares(found)["products"] > 0.3

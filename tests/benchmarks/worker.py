@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
-from tests.benchmarks.contenders import CONTENDERS, Work, clock
+from tests.benchmarks.contenders import CONTENDERS, Work, clock, pin
 
 
 def main(name: str) -> None:
@@ -31,6 +30,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if "pinned" in sys.argv and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if "pinned" in sys.argv:
+        pin()
     main(sys.argv[1])

@@ -11,6 +11,7 @@ from manual import batch, fused, rooms
 from manual.batch import LARGE, NARROW, SMALL
 from manual.rooms import Room
 from manual.unit import unchecked
+from reference.oracle.cases import Sizes
 from tests.strategies import DTYPES, drawn
 from tests.twins import backward, forward, params_of, same_bits, taking
 
@@ -144,8 +145,9 @@ def test_a_pass_leaves_its_room_to_the_next_of_the_same_sizes_with_its_weights(d
             assert {*map(id, rooms._left.values())} == left
 
 
-def test_no_result_lies_in_what_is_left() -> None:
-    run = drawn((7, 3, 2, 5), "ordinary", "float64", 0)
+@pytest.mark.parametrize("sizes", [(7, 3, 2, 5), (7, 1, 2, 5)])
+def test_no_result_lies_in_what_is_left(sizes: Sizes) -> None:
+    run = drawn(sizes, "ordinary", "float64", 0)
     for large in (0, LARGE):
         with taking(LARGE=large, ROWS=9):
             tape, states = forward(fused, run), fused.infer(params_of(run), run.inputs["x"])

@@ -177,7 +177,7 @@ def test_what_is_multiplied_by_lies_in_one_piece() -> None:
 @pytest.mark.parametrize(("B", "H", "by_jacobians"), [(1, 40, True), (1, 41, False), (2, 40, False), (1, 1, True)])
 def test_one_sequence_of_forty_units_at_most_goes_back_by_its_jacobians(B: int, H: int, by_jacobians: bool) -> None:
     assert calls(batch.Backward, "of", (3, B, 2, H)) == (0, 0 if by_jacobians else 1)
-    assert fused.has_jacobians(forward(fused, drawn((3, B, 2, H), "ordinary", "float64", 0))) is by_jacobians
+    assert fused.goes_by_jacobians(forward(fused, drawn((3, B, 2, H), "ordinary", "float64", 0))) is by_jacobians
 
 
 def test_checkpoints_share_the_way_of_their_unit() -> None:
@@ -187,13 +187,17 @@ def test_checkpoints_share_the_way_of_their_unit() -> None:
     assert [made.args[1:] for made in of.call_args_list] == [(2, 2)]  # for blocks of a stretch, and the rows
 
 
-def test_the_weights_may_change_from_call_to_call() -> None:
+@pytest.mark.parametrize("B", [1, 2])
+def test_the_weights_may_change_from_call_to_call(B: int) -> None:
     """Nothing that is computed of them is kept."""
-    run = drawn((3, 1, 2, 3), "ordinary", "float64", 0)
+    run = drawn((3, B, 2, 3), "ordinary", "float64", 0)
     params = params_of(run)
-    for _ in range(2):
+    for change in range(4):
         gradients = fused.backward(fused.forward(params, run.inputs["x"]), run.inputs["dh"])
         wanted = bptt.backward(bptt.forward(params, run.inputs["x"]), run.inputs["dh"])
         for name, got in named(gradients).items():
             np.testing.assert_allclose(got, named(wanted)[name], rtol=1e-12, atol=1e-12, err_msg=name)
-        params = Params(-params.W, params.U + 1, params.b)
+        if change % 2:
+            params = Params(-params.W, params.U + 1, params.b)
+        else:
+            params.W *= -2

@@ -17,7 +17,7 @@ class Stub(Room):
     def __init__(self, *sizes: object, numbers: int = 1) -> None:
         super().__init__(*sizes)
         self.numbers = np.empty(numbers)
-        self.view = self.numbers[:]
+        self.one, self.rest = self.numbers[:1], self.numbers[1:]
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +61,19 @@ def test_no_more_are_kept_than_is_said() -> None:
 
 
 def test_four_layers_find_their_rooms_again_and_five_may_not() -> None:
-    for n in range(4):
-        for way in "there", "back":
-            Stub(n, way).leave()
-    assert len(rooms._left) == MOST == 8
+    made = [Stub(n, way) for n in range(4) for way in ("there", "back")]
+    for room in made:
+        room.leave()
+    assert [Stub.taken(*room.sizes) for room in made] == made
+    for room in (*made, Stub(4, "there")):
+        room.leave()
+    assert len(rooms._left) < len(made)
 
 
 def test_large_ones_are_not_kept() -> None:
     """Four mebibytes are not large; views take no room."""
     assert LARGEST == 4 * 1024 * 1024
-    for numbers, kept in ((2**19, True), (2**19 + 1, False)):
+    for numbers, kept in ((2**19, True), (2**19 + 1, False), (2**20, False)):
         Stub(numbers, numbers=numbers).leave()
         assert ((Stub, numbers) in rooms._left) is kept
 
