@@ -179,7 +179,8 @@ def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array
     """The backward pass, on checked input."""
     if goes_by_jacobians(tape):
         found = summed(tape, dh, dh_T, dC_T, by_jacobians=True)
-        # Jacobians hold zeros, and 0 * inf is NaN: what is not finite in one unit spreads to all, down to h0.
+        # Jacobians hold zeros, and 0 * inf is NaN: what arrives, or was computed forward, and is not finite in one
+        # unit, spreads to all, down to h0.
         if door.finite(found.h0):
             return found
     return summed(tape, dh, dh_T, dC_T, by_jacobians=False)
@@ -226,11 +227,11 @@ def blocks_back(
     """The first step of every block, its δ16, δ15, δ14 and δ13 side by side, and its [h_prev, x, 1]; last block first.
 
     δ25 and δ11 are written to: they hold what arrives at the last step, which there is δ2 and δ4, then what leaves the
-    first. With Jacobians the room has ROWS steps, whatever T is: few units have no larger block.
+    first.
     """
     T, B, H = tape.h.shape
     block = block_of(tape.x, H)
-    way = single.Backward.of(tape.params, ROWS) if by_jacobians else batch.Backward.of(tape.params, block, B)
+    way = single.Backward.of(tape.params, block, ROWS) if by_jacobians else batch.Backward.of(tape.params, block, B)
     for s in reversed(range(0, T, block)):
         at = slice(s, min(s + block, T))
         h_x_1 = way.h_x_1[: at.stop - s]

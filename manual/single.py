@@ -105,10 +105,10 @@ class Backward(Room):
     """
 
     @classmethod
-    def of(cls, params: Params, block: int) -> Backward:
-        """That of this unit, for blocks of so many steps."""
-        H = params.hidden_size
-        way = cls.taken(params.input_size, H, params.W.dtype, block)
+    def of(cls, params: Params, block: int, most: int) -> Backward:
+        """That of this unit, for blocks of so many steps; if it is little, for the most of all passes, who share it."""
+        D, H = params.input_size, params.hidden_size
+        way = cls.taken(D, H, params.W.dtype, most if most * (H + D + 1) <= NUMBERS else block)
         way.W_by_unit[...] = params.W.T.reshape(4, H, H).swapaxes(0, 1)
         return way
 

@@ -1,6 +1,6 @@
 """Where `manual`'s time goes, line by line: forward and backward, on one CPU, in a process of its own.
 
-line_profiler tells the time of every line, and takes time itself: what a pass takes longer beside it is taken off
+line_profiler tells the time of every line, and takes time itself: what it takes of lines that do nothing is taken off
 again, of each line as often as it is passed. By itself, as python -m tests.benchmarks.lines T B D H dtype, it prints
 all lines that compute or copy.
 """
@@ -16,7 +16,7 @@ import time
 from inspect import isclass, isfunction
 from pathlib import Path
 
-from tests.benchmarks.contenders import Call, Work, clock, fused, pin
+from tests.benchmarks.contenders import Call, Work, fused, pin
 from tests.benchmarks.race import ONE_THREAD
 
 KINDS = {
@@ -60,46 +60,58 @@ def profiled(work: Work) -> list[Line]:
             if (isfunction(value) or isclass(value)) and value.__module__ == module.__name__:
                 (profiler.add_class if isclass(value) else profiler.add_callable)(value)
     call()
-    alone, _, _ = passes_of(call)
     with profiler:
-        beside, wall, count = passes_of(call)
-    stats = profiler.get_stats()
+        wall, count = passes_of(call)
+    stats, own = profiler.get_stats(), profilers_own()
     passed = [
         (file, function, number, hits / count, stats.unit * ticks / count)
         for (file, _, function), timings in stats.timings.items()
         for number, hits, ticks in timings
     ]
-    added = max(0, beside - alone)  # by the profiler
-    own = added / sum(hits for *_, hits, _ in passed)  # each time that a line is passed
+    whole = wall - own * sum(hits for *_, hits, _ in passed)
     found = []
     for file, function, number, hits, taken in passed:
         text = Path(file).read_text(encoding="utf-8").splitlines()[number - 1].strip()
         if kind_of(text):
-            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / (wall - added)))
+            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / whole))
     return sorted(found, key=lambda line: -line[-1])
 
 
-def passes_of(call: Call) -> tuple[float, float, int]:
-    """The seconds of a pass, on the CPU and on the wall, and how many passes there were."""
-    now, count = clock(), 0
-    start, began = now(), time.perf_counter()
-    while count < PASSES or time.perf_counter() - began < SECONDS:
+def passes_of(call: Call) -> tuple[float, int]:
+    """The seconds of a pass, and how many passes there were."""
+    start, count = time.perf_counter(), 0
+    while count < PASSES or time.perf_counter() - start < SECONDS:
         call()
         count += 1
-    return (now() - start) / count, (time.perf_counter() - began) / count, count
+    return (time.perf_counter() - start) / count, count
+
+
+def profilers_own() -> float:
+    """The seconds that the profiler takes each time that a line is passed."""
+    from line_profiler import LineProfiler
+
+    def nothing() -> None:
+        for _ in range(10_000):
+            pass
+
+    alone, _ = passes_of(nothing)
+    with LineProfiler(nothing):
+        beside, _ = passes_of(nothing)
+    return (beside - alone) / 20_000
 
 
 def main() -> None:
     """Print the lines of one shape."""
-    pin()
     *sizes, dtype = (word for word in sys.argv[1:] if word != "--json")
     T, B, D, H = map(int, sizes)
-    found = profiled(Work(T, B, D, H, dtype, "both"))
+    work = Work(T, B, D, H, dtype, "both")
     if "--json" in sys.argv:
-        print(json.dumps(found))
+        pin()
+        print(json.dumps(profiled(work)))
         return
+    found = measured(work)
     for place, text, share in found:
-        print(f"{100 * share:5.1f} %  {place:24} {text}")
+        print(f"{100 * share:5.1f} %  {place:26} {text}")
     print(", ".join(f"{kind}: {100 * share:.0f} %" for kind, share in shares(found).items()))
 
 

@@ -84,7 +84,7 @@ def limits(found: dict[str, Any]) -> str:
     if products := span(large, "gemms", "torch"):
         texts.append(f"From 128 units on the products alone take {products} of what PyTorch takes in float32.")
     slowest = max((row for row in large if "torch" in row["ratio"]), key=lambda row: row["shape"][3], default=None)
-    if slowest and slowest["ratio"]["torch"] > 1:
+    if slowest and slowest["ratio"]["gemms"] > slowest["ratio"]["torch"] > 1:
         rest = slowest["ratio"]["gemms"] - 1
         wanted = slowest["ratio"]["gemms"] / slowest["ratio"]["torch"] - 1
         texts.append(
@@ -98,7 +98,7 @@ def listings(found: dict[str, Any]) -> dict[str, list[str]]:
     """Title to the lines of `manual` that take most of the time."""
     return {
         f"{sizes(row)}, {row['dtype']}: the lines that take a hundredth of the time, or more": [
-            f"{100 * share:4.1f} %  {place:22}  {text}" for place, text, share in row["lines"] if share >= 0.01
+            f"{100 * share:4.1f} %  {place:26}  {text}" for place, text, share in row["lines"] if share >= 0.01
         ]
         for row in found["lines"]
         if (tuple(row["shape"]), row["dtype"]) in LISTED

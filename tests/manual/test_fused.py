@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import Params, batch, bptt, fused, single
+from manual import Params, batch, bptt, fused, rooms, single
 from manual.batch import LARGE, SMALL
 from manual.unit import unchecked
 from reference.oracle import ours
@@ -127,7 +128,9 @@ def test_a_block_has_256_rows_if_there_are_so_many(T: int, B: int, block: int) -
 def test_a_block_of_many_units_has_two_rows_a_unit_and_1024_at_most(H: int, rows: int) -> None:
     """In float64 half as many at most."""
     for dtype, most in (("f4", 1024), ("f8", 512), ("g", 256)):
-        assert fused.block_of(np.empty((3000, 2, 1), dtype), H) == min(rows, most) // 2
+        block = fused.block_of(np.empty((3000, 2, 1), dtype), H)
+        assert isinstance(block, int)
+        assert block == min(rows, most) // 2
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
@@ -185,6 +188,19 @@ def test_checkpoints_share_the_way_of_their_unit() -> None:
     with mock.patch.object(batch.Forward, "of", wraps=batch.Forward.of) as of:
         fused.forward(params_of(run), run.inputs["x"], checkpoint=2)
     assert [made.args[1:] for made in of.call_args_list] == [(2, 2)]  # for blocks of a stretch, and the rows
+
+
+@pytest.mark.parametrize("B", [1, 2])
+def test_every_pass_leaves_its_room(B: int) -> None:
+    run = drawn((9, B, 2, 3), "ordinary", "float64", 0)
+    params, x = params_of(run), run.inputs["x"]
+    for forward_pass in (fused.forward, fused.infer, partial(fused.forward, checkpoint=4)):
+        with taking():
+            forward_pass(params, x)
+            assert len(rooms._left) == 1
+    with taking():
+        fused.backward(fused.forward(params, x))
+        assert len(rooms._left) == 2
 
 
 @pytest.mark.parametrize("B", [1, 2])

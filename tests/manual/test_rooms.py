@@ -17,7 +17,7 @@ class Stub(Room):
     def __init__(self, *sizes: object, numbers: int = 1) -> None:
         super().__init__(*sizes)
         self.numbers = np.empty(numbers)
-        self.one, self.rest = self.numbers[:1], self.numbers[1:]
+        self.view = self.numbers[:1]
 
 
 @pytest.fixture(autouse=True)

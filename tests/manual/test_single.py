@@ -192,6 +192,16 @@ def test_a_pass_of_another_size_or_dtype_leaves_its_own_beside_it(H: int, dtype:
     assert (left(Backward)[1].W_by_unit.dtype, len(left(Backward)[1].Δ)) == (dtype, rows)
 
 
+@pytest.mark.parametrize(("D", "steps"), [(251, 256), (507, 256), (508, 3), (5000, 3)])
+def test_back_the_room_is_for_passes_of_all_lengths_if_that_is_little(D: int, steps: int) -> None:
+    """No more than 2**17 numbers of [h, x, 1]."""
+    run = drawn((3, 1, D, 4), "ordinary", "float32", 0)
+    with taking():
+        backward(fused, run)
+        found = [room.sizes for room in left(Backward)]
+    assert found == [(D, 4, "float32", steps)]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_left_is_small(dtype: str) -> None:
     """By itself, unless a step takes more."""
