@@ -49,8 +49,9 @@ def forward(
         x: the input, (T, B, D); T, B and D may be 0.
         h0, C0: the hidden and the cell state to start from, (B, H); zeros if missing.
         checkpoint: for long sequences: keep the cell state of every so many steps only; True chooses
-            about √T, but 256 / B at least. `backward` computes the rest once more, a stretch at a time. The results are
-            the same: to the bit for True unless a pass has to go into a wider type, else to rounding.
+            about √T, but 256 / B at least, with many units 1024 / B. `backward` computes the rest once more, a
+            stretch at a time. The results are the same: to the bit for True unless a pass has to go into a wider
+            type, else to rounding.
 
     Returns:
         The tape: `.h` and `.C` (T, B, H), `.h_T` and `.C_T` (B, H), in the dtype of `params`, and
