@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from manual import bptt, fused
+from manual import bptt, door, fused
 from manual.unit import Gradients, Params, Tape
 from reference.oracle.cases import Case
 from reference.run import Array
@@ -32,9 +32,9 @@ def fused_blocks(case: Case) -> dict[str, Array]:
 def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> tuple[Array, Array, Array]:
     """δ16, δ15, δ14 and δ13 of every step as `fused` holds them side by side, (T, B, 4H); δ25 and δ11 of the first."""
     found = deltas_back(tape, dh, dh_T, dC_T, fused.goes_by_jacobians(tape))
-    return (
-        found if np.isfinite(found[1]).all() else deltas_back(tape, dh, dh_T, dC_T, by_jacobians=False)
-    )  # as its gradients
+    if door.finite(found):
+        return found
+    return deltas_back(tape, dh, dh_T, dC_T, by_jacobians=False)  # as `fused` itself
 
 
 def deltas_back(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, by_jacobians: bool) -> tuple[Array, Array, Array]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from manual import bptt, fused
+from manual import Tape, bptt, fused
 from reference.oracle import ours
 from reference.oracle.cases import Case
 from reference.oracle.findings import judge
 from reference.oracle.truth import BLOCKS
-from reference.run import GRADIENTS
+from reference.run import GRADIENTS, Array
 from tests.strategies import without_zeros
 from tests.twins import truth_of
 
@@ -71,3 +71,19 @@ def test_what_is_not_finite_goes_back_step_by_step(name: str) -> None:
     Δ, _, δ11 = ours.gate_deltas(tape, **upstream)
     assert np.isfinite(Δ).reshape(4, 3)[:, [0, 2]].all()
     assert np.isfinite(δ11).tolist() == [[True, False, True]]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(("value", "ways"), [(0.5, [True]), (np.inf, [True, False])])
+def test_what_is_finite_goes_back_once(value: float, ways: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, asked, back = without_zeros((4, 1, 2, 3)), list[bool](), ours.deltas_back
+    run.inputs["dh"][2, 0, 1] = value
+    tape, upstream = ours.forward(fused, run)
+
+    def noted(tape: Tape, dh: Array, dh_T: Array, dC_T: Array, by_jacobians: bool) -> tuple[Array, Array, Array]:
+        asked.append(by_jacobians)
+        return back(tape, dh, dh_T, dC_T, by_jacobians)
+
+    monkeypatch.setattr(ours, "deltas_back", noted)
+    ours.gate_deltas(tape, **upstream)
+    assert asked == ways
