@@ -57,16 +57,17 @@ class Forward(Room):
         slabs = self.slabs = np.empty((self.block + 1, 5 * H), dtype)  # C_prev, g, 1/f, 1/i and 1/o
         self.Cs, self.tanh_Cs = slabs[:, :H], np.empty((self.block, H), dtype)
         self.z, self.parts, self.one = np.empty(4 * H, dtype), np.empty(2 * H, dtype), np.array(1, dtype)
-        C_g, g, f_i, f_i_o, o = (
-            slabs[:, : 2 * H],
-            slabs[:, H : 2 * H],
-            slabs[:, 2 * H : 4 * H],
-            slabs[:, 2 * H :],
-            slabs[:, 4 * H :],
-        )
         self.steps = Rows(
-            self.h_x_1, f_i_o, g, C_g, f_i, self.Cs[1:], self.tanh_Cs, o, self.hs[1:]
-        )  # as `go` takes them
+            self.h_x_1,
+            slabs[:, 2 * H :],  # 1/f, 1/i and 1/o
+            slabs[:, H : 2 * H],  # g
+            slabs[:, : 2 * H],  # C_prev and g
+            slabs[:, 2 * H : 4 * H],  # 1/f and 1/i
+            self.Cs[1:],
+            self.tanh_Cs,
+            slabs[:, 4 * H :],  # 1/o
+            self.hs[1:],
+        )
 
     def start(self, h0: Array, C0: Array) -> None:
         """From these states."""
@@ -77,7 +78,7 @@ class Forward(Room):
         n, H, weights, z, parts, one = len(x), self.H, self.weights, self.z, self.parts, self.one
         z_g, z_f_i_o, kept, new = z[:H], z[H:], parts[:H], parts[H:]
         self.xs[:n] = x.squeeze(1)
-        for h_x_1, f_i_o, g, C_g, f_i, C, tanh_C_t, o, h_t in self.steps.first(n):  # f, i, o: 1/f, 1/i, 1/o
+        for h_x_1, f_i_o, g, C_g, f_i, C, tanh_C_t, o, h_t in self.steps.first(n):
             dot(h_x_1, weights, z)
             exp(z_f_i_o, f_i_o)
             add(f_i_o, one, f_i_o)
@@ -149,9 +150,8 @@ class Backward(Room):
             self.δ11_to_δ11[:m] = f[first:last]
             self.matrices[1:m, 2 * H, :H] = dh[first : last - 1]
             self.matrices[0, 2 * H, :H] = dh[first - 1] if first else 0  # the next call adds that of its last step
-            for (arriving, before), (jacobian,) in zip(
-                steps[first:last][::-1], self.jacobians.first(m)[::-1], strict=True
-            ):
+            jacobians = self.jacobians.first(m)
+            for (arriving, before), (jacobian,) in zip(steps[first:last][::-1], jacobians[::-1], strict=True):
                 dot(arriving, jacobian, before)
         δ25[0], δ11[0] = states[0, :H], states[0, H : 2 * H]
 

@@ -18,6 +18,7 @@ from manual.single import Backward, Forward
 from reference.oracle import ours
 from reference.oracle.cases import REGIMES, Case, Sizes
 from reference.run import Array
+from tests.manual.test_batch import arrays_of
 from tests.strategies import DTYPES, drawn, runs
 from tests.twins import agree, backward, forward, params_of, same_bits, taking, upstream_of
 
@@ -72,7 +73,7 @@ def test_those_jacobians_are_made_together_that_the_cache_has_room_for(H: int, b
 @pytest.mark.parametrize("dtype", [*DTYPES, "longdouble"])
 def test_all_room_is_of_the_runs_dtype_and_for_a_block(dtype: str) -> None:
     there, back = Forward(2, 3, np.dtype(dtype), 7), Backward(2, 3, np.dtype(dtype), 7)
-    assert {array.dtype for way in (there, back) for array in room_of(way)} == {np.dtype(dtype)}
+    assert {array.dtype for way in (there, back) for array in arrays_of(way)} == {np.dtype(dtype)}
     assert [there.h_x_1.shape, there.slabs.shape, there.tanh_Cs.shape] == [(8, 6), (8, 15), (7, 3)]
     assert [back.states.shape, back.Δ.shape, back.to_gates.shape] == [(8, 7), (7, 1, 12), (2, 4, 7, 3)]
 
@@ -159,10 +160,6 @@ def test_whether_all_is_finite_is_asked_once_a_pass(checkpoint: int | None, valu
         fused.gradients(tape, *upstream_of(run).values())
     assert [[array.shape for array in call.args] for call in finite.call_args_list] == [[(1, 3)]]
     assert ways == ([True] if np.isfinite(value) else [True, False])
-
-
-def room_of(kept: Forward | Backward) -> list[Array]:
-    return [array for array in vars(kept).values() if isinstance(array, np.ndarray)]
 
 
 def left(way: type) -> list[Any]:
