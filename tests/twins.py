@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from types import ModuleType
-from unittest import mock
 
 import numpy as np
 import pytest
 
-from manual import Gradients, Params, Tape, batch, bptt, fused, rooms, single
+from manual import Gradients, Params, Tape, bptt, fused
 from reference.oracle import truth
 from reference.oracle.cases import Case
 from reference.run import WEIGHTS, Array
@@ -33,17 +31,6 @@ def forward(twin: ModuleType, run: Case) -> Tape:
 
 def backward(twin: ModuleType, run: Case) -> dict[str, Array]:
     return named(twin.backward(forward(twin, run), **upstream_of(run)))
-
-
-@contextmanager
-def taking(**thresholds: int) -> Iterator[None]:
-    """With other thresholds, the fast twin takes another way for a run of the same sizes; no room is kept for it."""
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(rooms, "_left", {}))
-        for name, value in thresholds.items():
-            (module,) = (module for module in (fused, batch, single) if hasattr(module, name))
-            stack.enter_context(mock.patch.object(module, name, value))
-        yield
 
 
 def named(gradients: Gradients) -> dict[str, Array]:

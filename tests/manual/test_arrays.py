@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from types import ModuleType
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
-from manual import Gradients, Params, Tape
-from manual.derivation import Edges
+from manual import Params, fused
 from reference.oracle.cases import REGIMES, Case
 from reference.run import GATES, Array
 from tests.strategies import DTYPES, drawn, runs
@@ -28,24 +29,20 @@ def stacked(run: Case) -> dict[str, Array]:
     return weights | {name: run.inputs[name].copy() for name in ARRAYS[3:]}
 
 
-def passes(twin: ModuleType, inputs: dict[str, Array]) -> tuple[Tape, Gradients, list[Edges]]:
-    """The way there and back, and all edges."""
-    W, U, b, x, h0, C0, *upstream = (inputs[name] for name in ARRAYS)
-    arriving = dict(zip(ARRAYS[6:], upstream, strict=True))
-    tape = twin.forward(Params(W, U, b), x, h0, C0)
-    return tape, twin.backward(tape, **arriving), manual.deltas(tape, **arriving)
-
-
-def values_of(tape: Tape) -> dict[str, Array]:
-    """The arrays that a tape has made: all but `x` and those of `params`, which are the call's."""
-    return {name: array for name, array in vars(tape).items() if name not in ("params", "x")}
-
-
-def results(twin: ModuleType, inputs: dict[str, Array]) -> dict[str, Array]:
-    """Everything that is made."""
-    tape, gradients, deltas = passes(twin, inputs)
-    edges = {f"δ{n}[{t}]": edge for t, δ in enumerate(deltas) for n, edge in δ.items()}
-    return values_of(tape) | named(gradients) | edges
+def calls(twin: ModuleType, inputs: dict[str, Array]) -> dict[str, Array]:
+    """All that the public functions return for these inputs, in one dictionary of public arrays."""
+    params, (x, h0, C0, dh, dh_T, dC_T) = Params(*(inputs[n] for n in "WUb")), (inputs[n] for n in ARRAYS[3:])
+    tape = twin.forward(params, x, h0, C0)
+    found = {"h": tape.h, "C": tape.C}
+    found |= named(twin.backward(tape, dh, dh_T=dh_T, dC_T=dC_T))
+    for t, δ in enumerate(manual.deltas(tape, dh, dh_T=dh_T, dC_T=dC_T)):
+        found |= {f"δ{n} of step {t}": edge for n, edge in δ.items()}
+    if twin is fused:
+        kept = fused.forward(params, x, h0, C0, checkpoint=3)
+        again = named(fused.backward(kept, dh, dh_T=dh_T, dC_T=dC_T))
+        found |= {f"{name}, with checkpoints": array for name, array in again.items()}
+        found |= {f"{name}, without a tape": array for name, array in vars(fused.infer(params, x, h0, C0)).items()}
+    return found
 
 
 def in_the_middle(array: Array) -> Array:
@@ -85,30 +82,36 @@ def test_the_layout_in_memory_does_not_matter(twin: ModuleType, run: Case, layou
     laid_out = {name: LAYOUTS[layouts[name]](array) for name, array in stacked(run).items()}
     plain = {name: np.ascontiguousarray(array, run.dtype) for name, array in laid_out.items()}
     size = max(np.max(np.abs(plain[name]), initial=1) for name in ARRAYS[6:])
-    agree(results(twin, laid_out), results(twin, plain), size)
+    agree(calls(twin, laid_out), calls(twin, plain), size)
 
 
 @TWINS
 @given(run=runs())
 def test_inputs_and_tape_are_left_as_they_are(twin: ModuleType, run: Case) -> None:
     inputs, before = stacked(run), stacked(run)
-    tape, _, _ = passes(twin, inputs)
+    assert same_bits(calls(twin, inputs), calls(twin, before))
     assert same_bits(inputs, before)
-    assert same_bits(values_of(tape), values_of(twin.forward(tape.params, tape.x, inputs["h0"], inputs["C0"])))
+    params, arriving = Params(*(inputs[n] for n in "WUb")), {name: inputs[name] for name in ARRAYS[6:]}
+    tape = twin.forward(params, *(inputs[n] for n in ARRAYS[3:6]))
+    first = named(twin.backward(tape, **arriving))
+    assert same_bits(named(twin.backward(tape, **arriving)), first)
 
 
 @TWINS
 @given(run=runs())
-def test_no_result_shares_memory_with_an_input_or_another_result(twin: ModuleType, run: Case) -> None:
-    inputs = stacked(run)
-    tape, gradients, deltas = passes(twin, inputs)
-    _, again, _ = passes(twin, inputs)
-    single = [*inputs.values(), *values_of(tape).values()]
-    for result in (gradients, again):
-        single += [*vars(result.params).values(), result.x, result.h0, result.C0]
-    assert not [pair for pair in combinations(single, 2) if np.may_share_memory(*pair)]
-    edges = [edge for δ in (deltas[:1] + deltas[-1:]) for edge in δ.values()]
-    assert not [True for edge in edges for array in single if np.may_share_memory(edge, array)]
+def test_results_are_new_arrays(twin: ModuleType, run: Case) -> None:
+    """To write to them changes no input, and no result of another kind or of another call."""
+    inputs, before = stacked(run), stacked(run)
+    first, second = calls(twin, inputs), calls(twin, inputs)
+    wanted = {name: array.copy() for name, array in second.items()}
+    for array in first.values():
+        array[...] = np.nan
+    assert same_bits(inputs, before)
+    assert same_bits(second, wanted)
+    separate = [array for name, array in second.items() if name[0] != "δ"]
+    assert not [pair for pair in combinations(separate, 2) if np.shares_memory(*pair)]
+    edges = [array for name, array in second.items() if name.endswith("of step 0")]
+    assert not [True for edge in edges for array in separate if np.shares_memory(edge, array)]
 
 
 @TWINS
@@ -123,18 +126,31 @@ def test_the_tape_refers_to_the_parameters_and_the_input_of_its_call(twin: Modul
 
 
 @TWINS
-@given(run=runs())
-def test_a_second_call_gives_the_same_bits(twin: ModuleType, run: Case) -> None:
-    inputs = stacked(run)
-    settings = np.geterr()
-    assert same_bits(results(twin, inputs), results(twin, inputs))
+@given(run=runs(), T=st.integers(0, 18), out_of_range=st.booleans(), seed=st.integers(0, 999))
+def test_no_call_affects_another(twin: ModuleType, run: Case, T: int, out_of_range: bool, seed: int) -> None:
+    """Of the same sizes or more or fewer steps: what was returned before stays, and a second call gives the same."""
+    inputs, other = stacked(run), stacked(drawn((T, *run.sizes[1:]), run.regime, str(run.dtype), seed))
+    if out_of_range:
+        for name in ("W", "dh", "dC_T"):
+            other[name][:] = np.finfo(run.dtype).max
+    settings, first = np.geterr(), calls(twin, inputs)
+    wanted = {name: array.copy() for name, array in first.items()}
+    calls(twin, other)
+    assert same_bits(first, wanted)
+    assert same_bits(calls(twin, inputs), wanted)
     assert np.geterr() == settings
 
 
 @TWINS
-def test_threads_do_not_disturb_each_other(twin: ModuleType) -> None:
-    cases = [stacked(drawn((20, 3, 5, 8), regime, dtype, 0)) for regime in REGIMES for dtype in DTYPES]
-    alone = [results(twin, inputs) for inputs in cases]
-    with ThreadPoolExecutor(8) as threads:
-        together = list(threads.map(lambda inputs: results(twin, inputs), cases * 5))
-    assert all(same_bits(one, other) for one, other in zip(together, alone * 5, strict=True))
+@pytest.mark.parametrize("B", [1, 3])
+def test_threads_do_not_disturb_each_other(twin: ModuleType, B: int) -> None:
+    cases = [stacked(drawn((20, B, 5, 8), regime, dtype, 0)) for regime in REGIMES for dtype in DTYPES]
+    one_by_one = [calls(twin, inputs) for inputs in cases]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            together = list(threads.map(lambda inputs: calls(twin, inputs), cases * 3))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(same_bits(one, other) for one, other in zip(together, one_by_one * 3, strict=True))

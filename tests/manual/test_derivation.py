@@ -9,30 +9,15 @@ import pytest
 from manual import derivation
 from reference.oracle.cases import REGIMES, Regime
 from tests.manual.mutants import Mutant, mutants
-from tests.manual.one_step import EDGES, FUNCTIONS, KEPT, UPDATES, VALUES, faults, first_fault
+from tests.manual.one_step import EDGES, FUNCTIONS, PLACES, UPDATES, VALUES, faults, first_fault
 from tests.strategies import drawn
 
 LINES = FUNCTIONS + VALUES + EDGES + UPDATES
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_function(name: str) -> None:
-    assert faults(derivation)[name] == ""
-
-
-@pytest.mark.parametrize("value", VALUES + KEPT)
-def test_forward_value(value: str) -> None:
-    assert faults(derivation)[value] == ""
-
-
-@pytest.mark.parametrize("δ", EDGES)
-def test_edge(δ: str) -> None:
-    assert faults(derivation)[δ] == ""
-
-
-@pytest.mark.parametrize("weight", UPDATES)
-def test_update(weight: str) -> None:
-    assert faults(derivation)[weight] == ""
+@pytest.mark.parametrize("place", PLACES)
+def test_this_line_is_right(place: str) -> None:
+    assert faults(derivation)[place] == ""
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -41,17 +26,13 @@ def test_every_line_is_right_at_other_sizes_and_in_every_regime(regime: Regime) 
     assert not [fault for fault in found.values() if fault]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_a_change_to_this_line_is_refused_here(line: str) -> None:
+@pytest.mark.parametrize("line", ["", *LINES])
+def test_every_mistake_in_this_line_is_found_and_placed(line: str) -> None:
+    """A mistake in what is returned has no place."""
     assert len(all_mutants()[line]) >= 2
     for mutant in all_mutants()[line]:
-        assert first_fault(mutant.module()) == line, mutant.change
-
-
-def test_a_change_to_what_is_returned_is_refused() -> None:
-    assert len(all_mutants()[""]) >= 2
-    for mutant in all_mutants()[""]:
-        assert first_fault(mutant.module()), mutant.change
+        found = first_fault(mutant.module())
+        assert found == line if line else found, mutant.change
 
 
 @cache

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-import manual
 from manual import bptt, derivation
 from reference.run import WEIGHTS, Array
 from tests.manual.document import FOLDER, PICTURE, TEXT, anchors, code_blocks, rows, section
@@ -19,7 +18,12 @@ from tests.strategies import without_zeros
 from tests.twins import forward, params_of, truth_of, upstream_of
 
 ERRATA = {8: 1, 22: 2, 23: 3}
-ARRIVING = {1, 2, 4}
+ARRIVING = {
+    1: "`dh[t]`",
+    2: "`dh_T` at the last step, else δ25 of step t+1",
+    4: "`dC_T` at the last step, else δ11 of step t+1",
+}  # test_bptt.py holds the code to it
+OTHERS = sorted(set(range(1, 27)) - set(ARRIVING))
 VALUES = ("f", "i", "g", "o", "C", "tanh_C", "h")
 RUN = without_zeros((3, 2, 4, 4))  # D = H, or the printed δ23 would not run
 
@@ -40,33 +44,20 @@ def close(got: Array, want: Array) -> None:
 
 def test_the_table_has_all_edges_in_order_and_three_errata() -> None:
     assert list(rows()) == list(range(1, 27))
-    assert {n for n, row in rows().items() if row.arrives} == ARRIVING
+    assert {n: row.derived for n, row in rows().items() if row.arrives} == ARRIVING
     linked = {n: f"[**erratum {k}**](#erratum-{k})" for n, k in ERRATA.items()}
     assert {n: row.differs for n, row in rows().items() if row.differs} == linked
 
 
-@pytest.mark.parametrize("n", sorted(set(range(1, 27)) - ARRIVING))
-def test_a_row_as_derived_is_the_line_of_code(n: int) -> None:
+@pytest.mark.parametrize("n", OTHERS)
+def test_an_equation_as_derived_is_the_line_of_code(n: int) -> None:
     lines = [line for line in ast.walk(ast.parse(inspect.getsource(derivation.deltas))) if isinstance(line, ast.Assign)]
     (right_side,) = [ast.unparse(line.value) for line in lines if ast.unparse(line.targets[0]) == f"δ[{n}]"]
     assert rows()[n].derived == f"`{right_side}`"
 
 
-def test_the_rows_of_what_arrives_are_what_the_code_does() -> None:
-    assert rows()[1].derived == "`dh[t]`"
-    assert rows()[2].derived == "`dh_T` at the last step, else δ25 of step t+1"
-    assert rows()[4].derived == "`dC_T` at the last step, else δ11 of step t+1"
-    upstream = upstream_of(RUN)
-    deltas = manual.deltas(forward(bptt, RUN), **upstream)
-    for t, (δ, arriving) in enumerate(zip(deltas, upstream["dh"], strict=True)):
-        last = δ is deltas[-1]
-        close(δ[1], arriving)
-        close(δ[2], upstream["dh_T"] if last else deltas[t + 1][25])
-        close(δ[4], upstream["dC_T"] if last else deltas[t + 1][11])
-
-
-@pytest.mark.parametrize("n", sorted(set(range(1, 27)) - ARRIVING))
-def test_a_row_as_printed_is_right_but_for_the_three(n: int) -> None:
+@pytest.mark.parametrize("n", OTHERS)
+def test_an_equation_as_printed_is_right_unless_it_is_an_erratum(n: int) -> None:
     δ = {m: true(f"δ{m}") for m in range(1, 27) if m != n}
     printed = rows()[n].as_printed(params_of(RUN), values(), δ)
     if n in ERRATA:
@@ -76,7 +67,7 @@ def test_a_row_as_printed_is_right_but_for_the_three(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", ERRATA)
-def test_an_erratum_has_its_section_and_its_mark_in_the_code(n: int) -> None:
+def test_an_erratum_has_its_section_and_its_comment_in_the_code(n: int) -> None:
     row, k = rows()[n], ERRATA[n]
     derived = row.derived.strip("`").replace(" @ ", " * ")
     derived = re.sub(r"p\.(\w+)\.T", r"\1ᵀ", re.sub(r"δ\[(\d+)\]", r"δ\1", derived))
@@ -86,7 +77,7 @@ def test_an_erratum_has_its_section_and_its_mark_in_the_code(n: int) -> None:
     assert line.endswith(f"# erratum {k}: printed {row.printed.strip('`')}")
 
 
-def test_the_code_of_the_forward_pass() -> None:
+def test_the_code_of_the_forward_pass_gives_the_true_values() -> None:
     forward_pass, _, _ = code_blocks()
     names = {name: RUN.inputs[name] for name in WEIGHTS} | vars(values())
     names = {name: value for name, value in names.items() if name not in VALUES}
@@ -96,7 +87,7 @@ def test_the_code_of_the_forward_pass() -> None:
         close(value, true(name))
 
 
-def test_the_code_of_the_weight_updates() -> None:
+def test_the_code_of_the_weight_updates_gives_the_true_gradients() -> None:
     _, updates, _ = code_blocks()
     total = dict.fromkeys(WEIGHTS, 0.0)
     for t in range(3):
@@ -107,7 +98,7 @@ def test_the_code_of_the_weight_updates() -> None:
         close(total[name], true(f"d{name}"))
 
 
-def test_the_code_of_the_way_back_through_time() -> None:
+def test_the_code_of_backpropagation_through_time_gives_the_true_gradients() -> None:
     _, _, back = code_blocks()
     tape = forward(bptt, RUN)
     names = {"T": 3, "p": tape.params, "steps": [bptt.step_of(tape, t) for t in range(3)], "deltas": derivation.deltas}
@@ -132,6 +123,6 @@ def test_the_picture_has_every_edge_once_and_marks_the_misprints() -> None:
     assert sorted(map(int, right + misprinted[:-1])) == list(range(1, 27))
 
 
-def test_the_links_lead_somewhere() -> None:
+def test_every_link_has_a_target() -> None:
     for target in re.findall(r"\]\((.*?)\)", TEXT):
         assert target[1:] in anchors() if target.startswith("#") else (FOLDER / target).is_file(), target

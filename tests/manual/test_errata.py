@@ -1,4 +1,4 @@
-"""The three misprints, put into the derivation: what goes wrong and what stays right is what DERIVATION.md says."""
+"""With a misprint put into the derivation, those gradients are wrong that DERIVATION.md says are wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from manual import bptt, fused
+from manual import bptt
 from manual.derivation import Edges
 from reference.oracle.cases import Case
 from reference.run import GRADIENTS, Array
@@ -19,7 +19,7 @@ ERRATA = (8, 22, 23)
 O_GATE = {"dW_o", "dU_o", "db_o"}
 OTHER_GATES = {f"d{kind}_{gate}" for kind in "WUb" for gate in "fig"}
 ALL = set(GRADIENTS)
-FAR = 1e6  # units of rounding: no right number is so far off, and no wrong one of these runs so near
+FAR = 1e6  # units of rounding: every right number is nearer, and every wrong one of these runs farther off
 
 
 @cache
@@ -57,7 +57,7 @@ def wrong(case: Case, found: dict[str, Array]) -> set[str]:
     return {name for name, units in off.items() if units >= FAR}
 
 
-def test_without_a_misprint_all_is_right() -> None:
+def test_without_a_misprint_every_gradient_is_right() -> None:
     for case in (run(1), run(3), run(3, D=2), run(3, zero=("dC_T",)), run(3, zero=("C0",))):
         assert wrong(case, named(bptt.backward(forward(bptt, case), **upstream_of(case)))) == set()
 
@@ -66,7 +66,7 @@ class TestErratum1:
     """δ8 = δ7 · δ4, where gradients add."""
 
     @pytest.mark.parametrize("T", [1, 3])
-    def test_with_dC_T_zero_nothing_reaches_the_gates_but_o(self, T: int) -> None:
+    def test_with_dC_T_zero_the_gradients_of_all_gates_but_o_are_zero(self, T: int) -> None:
         case = run(T, zero=("dC_T",))
         found = gradients(case, 8)
         assert {name for name, block in found.items() if not block.any()} == OTHER_GATES | {"dC0"}
@@ -81,7 +81,7 @@ class TestErratum1:
         np.testing.assert_allclose(found["dx"], truth["δ17"], rtol=0, atol=1e-12)
         np.testing.assert_allclose(found["dh0"], truth["δ18"][0], rtol=0, atol=1e-12)
 
-    def test_with_dC_T_zero_more_steps_leave_only_the_last_step_s_share_in_gate_o_right(self) -> None:
+    def test_with_dC_T_zero_and_more_steps_gate_o_is_right_at_the_last_step_only(self) -> None:
         case = run(3, zero=("dC_T",))
         assert wrong(case, gradients(case, 8)) == ALL
         truth = truth_of(case)
@@ -93,13 +93,13 @@ class TestErratum1:
             np.testing.assert_array_equal(δ[25], δ[18])
             assert δ[18].any()
 
-    def test_with_dC_T_nothing_is_zero_and_all_is_wrong_that_was_zero(self) -> None:
+    def test_with_dC_T_those_gradients_are_wrong_that_were_zero(self) -> None:
         found = gradients(run(1), 8)
         assert all(block.any() for block in found.values())
         assert wrong(run(1), found) == ALL - O_GATE
         assert wrong(run(3), gradients(run(3), 8)) == ALL
 
-    def test_with_twice_the_loss_it_is_four_times_as_large(self) -> None:
+    def test_twice_the_loss_makes_δ8_four_times_as_large(self) -> None:
         once, twice = run(1), without_zeros((1, 3, 4, 4))
         for name, arriving in upstream_of(once).items():
             twice.inputs[name] = 2 * arriving
@@ -109,10 +109,10 @@ class TestErratum1:
 class TestErratum2:
     """δ22 with δ16, which is of another gate."""
 
-    def test_one_step_shows_it_in_dh0_alone(self) -> None:
+    def test_after_one_step_dh0_alone_is_wrong(self) -> None:
         assert wrong(run(1), gradients(run(1), 22)) == {"dh0"}
 
-    def test_more_steps_show_it_everywhere_but_in_the_last_dx(self) -> None:
+    def test_after_more_steps_everything_but_the_last_dx_is_wrong(self) -> None:
         found = gradients(run(3), 22)
         assert wrong(run(3), found) == ALL
         off = truth_of(run(3)).units("dx", found["dx"], run(3).dtype).max(axis=(1, 2))
@@ -124,31 +124,21 @@ class TestErratum3:
     """δ23 with W_f, where the edge leads to U_f."""
 
     @pytest.mark.parametrize("T", [1, 3])
-    def test_dx_is_wrong_at_every_step_and_nothing_else(self, T: int) -> None:
+    def test_dx_alone_is_wrong_at_every_step(self, T: int) -> None:
         found = gradients(run(T), 23)
         assert wrong(run(T), found) == {"dx"}
         off = truth_of(run(T)).units("dx", found["dx"], run(T).dtype).max(axis=(1, 2))
         assert np.all(off > FAR)
 
-    def test_from_C0_zero_the_first_step_hides_it(self) -> None:
+    def test_with_C0_zero_dx_is_right_at_the_first_step(self) -> None:
         case = run(3, zero=("C0",))
         off = truth_of(case).units("dx", gradients(case, 23)["dx"], case.dtype).max(axis=(1, 2))
         assert off[0] < truth_of(case).tolerances["dx"]
         assert np.all(off[1:] > FAR)
 
     @pytest.mark.parametrize("D", [2, 5])
-    def test_it_does_not_run_where_D_and_H_differ(self, D: int) -> None:
+    def test_it_runs_where_a_single_unit_is_broadcast_but_else_not_where_D_and_H_differ(self, D: int) -> None:
+        case = run(3, D=D, H=1)
+        assert wrong(case, gradients(case, 23)) == {"dx"}
         with pytest.raises(ValueError, match="broadcast"):
             gradients(run(3, D=D), 23)
-
-    def test_it_runs_where_a_single_unit_is_stretched(self) -> None:
-        case = run(3, D=4, H=1)
-        assert wrong(case, gradients(case, 23)) == {"dx"}
-
-
-@pytest.mark.parametrize("n", ERRATA)
-def test_neither_twin_has_it(n: int) -> None:
-    for twin in (bptt, fused):
-        right = named(twin.backward(forward(twin, run(3)), **upstream_of(run(3))))
-        printed = gradients(run(3), n)
-        assert any(np.max(np.abs(right[name] - printed[name])) > 1e-3 for name in GRADIENTS)

@@ -1,4 +1,4 @@
-"""The layouts against the packages: another's layer, given our arrays, is our LSTM, and ours, given its own, is its."""
+"""The layouts against the packages: their layers compute our states from our arrays, and we theirs from theirs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.twins import agree, backward, fused, params_of
 
 SIZES = (4, 2, 3, 5)
 STATE = ("x", "h0", "C0")
-pytestmark = pytest.mark.filterwarnings("default")  # other people's
+pytestmark = pytest.mark.filterwarnings("default")  # The packages' own warnings are none of ours.
 
 
 @cache
@@ -53,7 +53,7 @@ def states_of(package: Package, arrays: dict[str, Any], run: Case) -> tuple[dict
     return {"h": np.asarray(h), "C_T": np.asarray(C_T)}, gradients
 
 
-def test_a_layer_given_our_arrays_computes_our_states_and_its_gradients_are_ours(package: Package) -> None:
+def test_a_layer_with_our_arrays_computes_our_states_and_gradients(package: Package) -> None:
     run = without_zeros(SIZES, package.dtype)
     theirs, gradients = states_of(package, pack(params_of(run), package.layout), run)
     agree(theirs, states_by(run, params_of(run)))
@@ -63,11 +63,11 @@ def test_a_layer_given_our_arrays_computes_our_states_and_its_gradients_are_ours
         agree({f"d{name}": gradient for name, gradient in found.gates().items()}, {k: ours[k] for k in list(ours)[:12]})
 
 
-def test_a_layers_own_arrays_drive_our_lstm_to_its_output_and_are_recognised(package: Package) -> None:
+def test_we_compute_the_states_of_a_layer_from_its_own_arrays_and_recognise_its_layout(package: Package) -> None:
     run, rng = without_zeros(SIZES, package.dtype), np.random.default_rng(0)
     own = flat(package.own(*SIZES[2:]))
     assert {name: array.dtype for name, array in own.items()} == dict.fromkeys(own, np.float32)
-    moved = {name: (a + rng.normal(size=a.shape)).astype(run.dtype) for name, a in own.items()}  # new biases are zero
+    moved = {name: (a + rng.normal(size=a.shape)).astype(run.dtype) for name, a in own.items()}  # New biases are zero.
     params = unpack(moved, package.layout, prefix=package.prefix)
     packed = pack(params, package.layout, prefix=package.prefix)
     assert {name: array.shape for name, array in packed.items()} == {name: array.shape for name, array in own.items()}
@@ -79,20 +79,9 @@ def test_a_layers_own_arrays_drive_our_lstm_to_its_output_and_are_recognised(pac
     assert package.layout in found.packages
 
 
-def test_a_layer_given_arrays_with_two_gates_exchanged_is_told_apart(package: Package) -> None:
-    """The tests above can fail."""
+def test_a_layer_with_two_gates_exchanged_computes_other_states(package: Package) -> None:
     run, layout = without_zeros(SIZES, package.dtype), LAYOUTS[package.layout]
     exchanged = replace(layout, gates=layout.gates.translate(str.maketrans("io", "oi")))
     theirs, _ = states_of(package, pack(params_of(run), exchanged), run)
     with pytest.raises(AssertionError, match="h is off by more than"):
         agree(theirs, states_by(run, params_of(run)))
-
-
-def test_every_layout_but_the_sources_is_a_packages() -> None:
-    held = set()
-    for name in PACKAGES:
-        try:
-            held.add(made(name).layout)
-        except ImportError:
-            held.add(name.partition(".")[0])
-    assert held == set(LAYOUTS) - {"source"}

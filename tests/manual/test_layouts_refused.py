@@ -1,19 +1,28 @@
-"""What no layout takes is refused by name."""
+"""Arrays that do not fit a layout, and layouts that cannot be, are refused by name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from manual.layouts import LAYOUTS, pack, unpack
-from tests.manual.test_layouts import BIASES, TORCH, arrays_of
+from manual.layouts import LAYOUTS, Layout, pack, unpack
 from tests.strategies import without_zeros
-from tests.twins import params_of, same_bits
+from tests.twins import params_of
+
+TORCH = LAYOUTS["torch"]
+PARAMS = params_of(without_zeros((1, 1, 2, 3)))
+SIZES = {"directions": 1, "D": 2, "H": 3, "D+H": 5, "2H": 6, "4H": 12, "8H": 24}
+LIMITS = "of some D and H > 0"
+
+STACKED = Layout("figo", U="U", W="W", b="b", second_b="c")
+TURNED = Layout("iofg", U="U", W="W", transposed="UW", direction=True)
+JOINED = Layout("figo", U="WU", W="WU", b="b", second_b="b")
+APART = Layout("figo", U=("Uf", "Ui", "Ug", "Uo"), W=("Wf", "Wi", "Wg", "Wo"), b=("bf", "bi", "bg", "bo"))
+NAMES = "expected m.W, m.U, m.b, m.c"
 
 
 class Unreadable:
@@ -21,129 +30,111 @@ class Unreadable:
         raise RuntimeError("requires grad")
 
 
-GOOD = {"weight_ih_l0": np.ones((12, 2)), "weight_hh_l0": np.ones((12, 3))}
-
-
 @pytest.mark.parametrize(
-    ("arrays", "layout", "error", "said"),
+    ("layout", "change", "error", "message"),
     [
-        (GOOD, "pytorch", ValueError, "layout is 'pytorch'; expected one of source, torch, keras, .*, or a Layout"),
-        ([1, 2], "keras", TypeError, "arrays is of type list; expected a mapping with recurrent_kernel, kernel, bias"),
-        ({}, "torch", ValueError, "weight_hh_l0, weight_ih_l0 missing; expected weight_hh_l0, "),
-        (GOOD | {"bias_ih_l0": np.ones(12)}, "torch", ValueError, "bias_hh_l0 missing; expected "),
-        (GOOD | {"weight_ih_l1": 1}, "torch", TypeError, "weight_ih_l1 is no array of this layout; expected weight_hh"),
-        (GOOD | {"weight_ih_l0": np.ones((2, 12))}, "torch", ValueError,
-         r"weight_ih_l0 has shape \(2, 12\); expected \(4H=12, D\)"),
-        (GOOD | {"weight_hh_l0": np.ones((3, 12))}, "torch", ValueError,
-         r"weight_hh_l0 has shape \(3, 12\); expected \(4H, H\) of some D and H"),
-        (GOOD | {"weight_hh_l0": np.ones(12)}, "torch", ValueError,
-         r"weight_hh_l0 has shape \(12,\); expected 2 dimensions, \(4H, H\)"),
-        (GOOD | BIASES | {"bias_hh_l0": np.ones(3)}, "torch", ValueError,
-         r"bias_hh_l0 has shape \(3,\); expected \(4H=12,\)"),
-        (GOOD | {"weight_ih_l0": np.ones((12, 2), np.float32)}, "torch", TypeError,
-         "weight_ih_l0 has dtype float32; expected float64"),
-        (GOOD | {"weight_hh_l0": np.ones((12, 3), np.float16)}, "torch", TypeError, "has dtype float16; expected f"),
-        (GOOD | {"weight_hh_l0": [[1.0], [1.0, 2.0]]}, "torch", ValueError, "weight_hh_l0 is not rectangular"),
-        (GOOD | {"weight_hh_l0": Unreadable()}, "torch", TypeError, "weight_hh_l0 cannot be read as an array: req"),
-        ({"linear/w": np.ones((2, 12))}, "haiku", ValueError, r"linear/w has shape \(2, 12\); expected \(D\+H, 4H\)"),
-        ({"linear/w": np.ones((5, 10))}, "haiku", ValueError, r"linear/w has shape \(5, 10\); expected \(D\+H, 4H\)"),
-        ({"W": np.ones((2, 12, 2)), "R": np.ones((2, 12, 3))}, "onnx", ValueError,
-         r"R has shape \(2, 12, 3\); expected \(directions=1, 4H, H\)"),
-        ({"W": np.ones((1, 12, 2)), "R": np.ones((1, 12, 3)), "B": np.ones((1, 12))}, "onnx", ValueError,
-         r"B has shape \(1, 12\); expected \(directions=1, 8H=24\)"),
-        ({"upward/W": np.ones((12, 2)), "lateral/W": np.ones((0, 0))}, "chainer", ValueError, r"some D and H > 0"),
+        (STACKED, {"U": None}, ValueError, f"m.U missing; {NAMES}"),
+        (STACKED, dict.fromkeys("WUbc"), ValueError, f"m.W, m.U missing; {NAMES}"),
+        (STACKED, {"c": None}, ValueError, f"m.c missing; {NAMES}"),
+        (STACKED, {"V": 1, "Y": 1}, TypeError, f"m.V is no array of this layout; {NAMES}"),
+        (STACKED, {"s.U": 1, "r.W": 1, "s.W": 1}, TypeError,
+         f"m.s.U is no array of this layout; {NAMES}; or say prefix='m.s.'; or say prefix='m.r.'"),
+        (STACKED, {"W": np.ones((3, 16))}, ValueError, f"m.W has shape (3, 16); expected (H, 4H) {LIMITS}"),
+        (STACKED, {"W": np.ones((0, 0))}, ValueError, f"m.W has shape (0, 0); expected (H, 4H) {LIMITS}"),
+        (STACKED, {"b": np.ones(12, "f4")}, TypeError,
+         "m.b has dtype float32; expected float64, the dtype of the parameters: nothing is converted silently"),
+        (STACKED, {"W": np.ma.masked_array(np.ones((3, 12)))}, TypeError,
+         "m.W is a masked array; expected one without a mask: m.W.filled(value)"),
+        (STACKED, {"W": [[1.0], [1.0, 2.0]]}, ValueError,
+         "m.W is not rectangular; expected an array of shape (H, 4H)"),
+        (STACKED, {"W": Unreadable()}, TypeError, "m.W cannot be read as an array: requires grad"),
+        (TURNED, {"W": np.ones((2, 12, 3))}, ValueError,
+         "m.W has shape (2, 12, 3); expected (directions=1, 4H, H)"),
+        (JOINED, {"WU": np.ones((2, 12))}, ValueError, f"m.WU has shape (2, 12); expected (D+H, 4H) {LIMITS}"),
+        (JOINED, {"WU": np.ones((5, 14))}, ValueError, f"m.WU has shape (5, 14); expected (D+H, 4H) {LIMITS}"),
+        (JOINED, {"WU": np.ones((5, 0))}, ValueError, f"m.WU has shape (5, 0); expected (D+H, 4H) {LIMITS}"),
+        (APART, {"Wf": np.ones((0, 0))}, ValueError, f"m.Wf has shape (0, 0); expected (H, H) {LIMITS}"),
     ],
 )  # fmt: skip
-def test_wrong_arrays_are_refused_by_name(arrays: Any, layout: str, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
-        unpack(arrays, layout)
+def test_an_array_that_does_not_fit_is_refused_by_its_whole_name(
+    layout: Layout, change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    good = {name: np.ones([SIZES[dim] for dim in dims]) for name, dims in layout.dims.items()}
+    unpack({f"m.{name}": array for name, array in good.items()}, layout, prefix="m.")
+    with pytest.raises(error) as raised:
+        unpack({f"m.{name}": array for name, array in (good | change).items()}, layout, prefix="m.")
+    assert str(raised.value) == message
+    assert type(raised.value) is error
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
-def test_what_is_behind_a_prefix_is_refused_by_its_whole_name() -> None:
-    with pytest.raises(
-        ValueError, match=r"^lstm\.weight_hh_l0 missing; expected lstm\.weight_hh_l0, lstm\.weight_ih_l0"
-    ):
-        unpack({"lstm.weight_ih_l0": np.ones((12, 2))}, "torch", prefix="lstm.")
+@pytest.mark.parametrize("layout", [*LAYOUTS.values(), STACKED, TURNED, JOINED, APART])
+def test_an_array_that_is_too_long_in_any_dimension_is_refused_by_name(layout: Layout) -> None:
+    packed, tells_D = pack(PARAMS, layout, gradients=True), True
+    for name in list(layout.dims)[1:]:  # The first array determines H, and the first with a D determines D.
+        for axis, dim in enumerate(layout.dims[name]):
+            if dim == "D" and tells_D:
+                tells_D = False
+                continue
+            faulty = packed | {name: np.repeat(packed[name], 2, axis)}
+            with pytest.raises(ValueError, match=rf"^{name} has shape .*; expected .*{re.escape(dim)}={SIZES[dim]}\b"):
+                unpack(faulty, layout)
 
 
-def test_a_model_around_the_layer_is_told_the_prefixes_that_would_do() -> None:
-    model = {"embed.weight": np.ones((7, 2))} | {
-        f"lstm{k}.{name}": array for k in (1, 2) for name, array in GOOD.items()
-    }
-    with pytest.raises(TypeError, match=r"^embed\.weight is no .*; or say prefix='lstm1\.'; or say prefix='lstm2\.'$"):
-        unpack(model, "torch")
-
-
-def test_biases_of_a_layout_without_any_are_not_dropped() -> None:
-    params = params_of(without_zeros((1, 1, 2, 3)))
-    bare = replace(TORCH, b=(), second_b=())
-    with pytest.raises(
-        ValueError, match=r"^params\.b is not what the layout has without a bias; expected a layout with one$"
-    ):
-        pack(params, bare)
-    assert set(pack(params, bare, gradients=True)) == set(GOOD)
-    params.b[...] = 0
-    assert same_bits(arrays_of(unpack(pack(params, bare), bare)), arrays_of(params))
-
-
-def test_what_is_not_params_is_not_packed() -> None:
+def test_what_is_no_mapping_is_not_unpacked_and_what_is_not_params_is_not_packed() -> None:
+    with pytest.raises(TypeError, match=rf"^arrays is of type list; expected a mapping with {NAMES[9:]}$"):
+        unpack([1, 2], STACKED, prefix="m.")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^params is of type dict; expected manual\.Params$"):
-        pack(GOOD, "torch")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("call", [pack, unpack])
-def test_what_is_not_a_matter_of_course_is_said_by_name(call: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="takes 2 positional arguments but 3 were given"):
-        call(GOOD, "torch", True)
+        pack(pack(PARAMS, "torch"), "torch")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("layout", ["pytorch", ["torch"], None])
-def test_a_layout_that_nobody_knows_is_refused_with_those_that_are_known(layout: Any) -> None:
+def test_an_unknown_layout_is_refused_with_those_that_are_known(layout: Any) -> None:
     said = f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}, or a Layout"
-    for call in (lambda: pack(params_of(without_zeros((1, 1, 2, 3))), layout), lambda: unpack(GOOD, layout)):
+    for call in (lambda: pack(PARAMS, layout), lambda: unpack(pack(PARAMS, "torch"), layout)):
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             call()
 
 
+@pytest.mark.parametrize("size", [1e-20, 1, 1e20])
+@pytest.mark.parametrize("factor", [0, 1 - 1e-7, 1 + 1e-7, np.nan, np.inf])
+def test_gradients_of_two_biases_that_differ_are_refused(size: float, factor: float) -> None:
+    for faulty in ("bias_ih_l0", "bias_hh_l0"):
+        biases = {name: np.linspace(-1, 0.5, 12) * size for name in ("bias_ih_l0", "bias_hh_l0")}
+        biases[faulty][0] *= factor
+        said = f"the gradients of bias_ih_l0 and bias_hh_l0 differ by up to {size * abs(1 - factor):.3g}; "
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}expected the same in both: the gates take their sum$"):
+            unpack(pack(PARAMS, "torch", gradients=True) | biases, "torch", gradients=True)
+
+
+def test_gradients_that_differ_are_listed_with_all_their_arrays() -> None:
+    eight = replace(TORCH, b=tuple("pqrs"), second_b=tuple("tuvw"))
+    packed = pack(PARAMS, eight, gradients=True)
+    with pytest.raises(ValueError, match=r"^the gradients of p, q, r, s and t, u, v, w differ by up to "):
+        unpack(packed | {"v": -packed["v"]}, eight, gradients=True)
+
+
 NAME = "expected the name of one array, or four in the order of gates"
 GATES = "expected the letters f, i, g and o in some order"
-TURNED = "expected 'UW', '', or one of them if they are apart"
+TRANSPOSED = "expected 'UW', '', or one of them if they are apart"
 NOT_BESIDE = "interleaved is True; expected one array with all gates, where there is one for each"
 TWICE = "is named twice; expected another name for every array"
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"gates": "ifgg"}, f"gates is 'ifgg'; {GATES}"),
-        ({"gates": "ifgz"}, f"gates is 'ifgz'; {GATES}"),
         ({"U": ()}, f"U is (); {NAME}"),
         ({"W": ("a", "b")}, f"W is ('a', 'b'); {NAME}"),
-        ({"U": tuple("abc")}, f"U is ('a', 'b', 'c'); {NAME}"),
-        ({"U": tuple("abcde")}, f"U is ('a', 'b', 'c', 'd', 'e'); {NAME}"),
-        ({"b": ("a", "b")}, f"b is ('a', 'b'); {NAME}"),
-        ({"second_b": tuple("abc")}, f"second_b is ('a', 'b', 'c'); {NAME}"),
-        ({"b": tuple("abcde")}, f"b is ('a', 'b', 'c', 'd', 'e'); {NAME}"),
-        ({"b": "weight_ih_l0"}, f"'weight_ih_l0' {TWICE}"),
-        ({"second_b": "weight_hh_l0"}, f"'weight_hh_l0' {TWICE}"),
-        ({"U": tuple("fifi")}, f"'f' {TWICE}"),
+        ({"second_b": tuple("abcde")}, f"second_b is ('a', 'b', 'c', 'd', 'e'); {NAME}"),
         ({"U": tuple("abcd"), "W": tuple("efgd")}, f"'d' {TWICE}"),
         ({"U": "w", "W": "w", "b": "w"}, f"'w' {TWICE}"),
-        ({"transposed": "V"}, f"transposed is 'V'; {TURNED}"),
-        ({"U": "w", "W": "w", "transposed": "U"}, f"transposed is 'U'; {TURNED}"),
-        ({"U": "w", "W": "w", "transposed": "W"}, f"transposed is 'W'; {TURNED}"),
-        ({"U": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
-        ({"W": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
-        ({"b": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
-        ({"second_b": tuple("ifgo"), "interleaved": True}, NOT_BESIDE),
+        ({"transposed": "V"}, f"transposed is 'V'; {TRANSPOSED}"),
+        ({"U": "w", "W": "w", "transposed": "U"}, f"transposed is 'U'; {TRANSPOSED}"),
+        *(({kind: tuple("ifgo"), "interleaved": True}, NOT_BESIDE) for kind in ("U", "W", "b", "second_b")),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused(changed: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+def test_a_layout_that_cannot_be_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(TORCH, **changed)
-
-
-def test_a_layout_is_a_value() -> None:
-    assert {replace(TORCH), TORCH} == {TORCH}
-    with pytest.raises(FrozenInstanceError):
-        TORCH.gates = "figo"  # type: ignore[misc]

@@ -58,9 +58,9 @@ def test_the_rows_of_a_batch_are_independent_and_their_gradients_add_up(twin: Mo
     values, gradients = states(twin, run), backward(twin, run)
     total = {name: np.zeros_like(block) for name, block in gradients.items() if name[1:] in WEIGHTS}
     for b in range(run.sizes[1]):
-        alone = changed(run, **row(b, run.inputs, INPUTS))
-        agree(states(twin, alone), row(b, values, STATES))
-        of_row = backward(twin, alone)
+        single = changed(run, **row(b, run.inputs, INPUTS))
+        agree(states(twin, single), row(b, values, STATES))
+        of_row = backward(twin, single)
         total = {name: block + of_row[name] for name, block in total.items()}
         agree(of_row, row(b, gradients, GRADIENTS) | {name: of_row[name] for name in total}, size(run))
     agree(total, {name: gradients[name] for name in total}, size(run))
@@ -113,7 +113,7 @@ def test_what_is_missing_is_zero(twin: ModuleType, run: Case, missing: set[str])
 
 @TWINS
 @given(run=runs(sizes=st.sampled_from([(0, 2, 3, 4), (0, 0, 0, 1)])))
-def test_without_steps_all_passes_through(twin: ModuleType, run: Case) -> None:
+def test_without_steps_the_states_and_their_gradients_pass_through(twin: ModuleType, run: Case) -> None:
     tape, gradients = forward(twin, run), backward(twin, run)
     assert same_bits({"h": tape.h_T, "C": tape.C_T}, {"h": run.inputs["h0"], "C": run.inputs["C0"]})
     passed = {"dh0": gradients.pop("dh0"), "dC0": gradients.pop("dC0")}
@@ -132,7 +132,7 @@ def test_without_a_batch_the_weights_gradients_are_zero(twin: ModuleType, run: C
 
 @TWINS
 @given(run=runs(sizes=st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(0, 2), st.integers(1, 7))))
-def test_an_input_that_is_always_zero_is_as_none(twin: ModuleType, run: Case) -> None:
+def test_an_input_that_is_always_zero_changes_nothing(twin: ModuleType, run: Case) -> None:
     def with_one_more(blocks: dict[str, Array], dims: dict[str, str]) -> dict[str, Array]:
         return {n: np.pad(a, [(0, int(dim == "D")) for dim in dims[n]]) for n, a in blocks.items()}
 

@@ -1,171 +1,161 @@
-"""The containers: which numbers each name gives, how they are shown, and what cannot be had or set."""
+"""Params, read by gate and changed in place; and what the passes return."""
 
 from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 import manual
-from manual import CheckpointedTape, Gradients, Params, Tape
-from manual.unit import empty_tape, unchecked
-from reference.run import WEIGHTS, Array
+from manual import Params
+from reference.run import WEIGHTS
 from tests.strategies import without_zeros
-from tests.twins import params_of
+from tests.twins import TWINS, forward, params_of
 
-T, B, D, H = 2, 3, 4, 5
-RUN = without_zeros((T, B, D, H))
-X, STATE = RUN.inputs["x"], RUN.inputs["h0"]
-
-
-def numbered(*shape: int) -> Array:
-    """An array in which no number comes twice."""
-    return np.arange(float(np.prod(shape))).reshape(shape)
+D, H = 4, 5
+RUN = without_zeros((3, 2, D, H))
+STATES = RUN.inputs["x"], RUN.inputs["h0"], RUN.inputs["C0"]
+DIMS = {"W": "H=5, 4H=20", "U": "D=4, 4H=20", "b": "4H=20,"}
 
 
-def tape() -> Tape:
-    return Tape(params_of(RUN), X, numbered(T + 1, 5, B, H), numbered(T, B, H), numbered(T + 1, B, H))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, "f4", float])
+def test_init_draws_uniform_weights_within_their_bounds(dtype: Any) -> None:
+    params = Params.init(np.random.default_rng(0), 30, 40, dtype)
+    assert (params.input_size, params.hidden_size, params.dtype) == (30, 40, np.dtype(dtype))
+    assert {array.dtype for array in params.gates().values()} == {np.dtype(dtype)}
+    for array in (params.W, params.U):
+        assert 0.99 < np.max(np.abs(array)) * np.sqrt(40) <= 1
+        assert len(np.unique(array)) == array.size
+        assert abs(np.mean(array)) * np.sqrt(40) < 0.05
+    assert not params.b.any()
 
 
-def test_every_name_of_a_tape_gives_its_part() -> None:
-    t, slabs, hs = tape(), numbered(T + 1, 5, B, H), numbered(T + 1, B, H)
-    names = {"g": slabs[:T, 1], "f": slabs[:T, 2], "i": slabs[:T, 3], "o": slabs[:T, 4], "Cs": slabs[:, 0]}
-    names |= {"C": slabs[1:, 0], "C_T": slabs[T, 0], "h": hs[1:], "h_T": hs[T]}
-    for name, want in names.items():
-        np.testing.assert_array_equal(getattr(t, name), want, strict=True)
-        assert np.shares_memory(getattr(t, name), t.hs if name[0] == "h" else t.slabs)
+def test_init_accepts_no_inputs_a_single_unit_and_numpy_integers() -> None:
+    params = Params.init(np.random.default_rng(0), 0, 1)
+    assert (params.W.shape, params.U.shape, params.b.tolist()) == ((1, 4), (0, 4), [0, 0, 0, 0])
+    assert params.dtype == np.float64
+    assert Params.init(np.random.default_rng(0), np.int32(3), np.uint8(100)).W.shape == (100, 400)
+    assert Params(np.ones((1, 4)), np.ones((0, 4))).gates()["U_f"].shape == (0, 1)
 
 
-def test_every_name_of_a_checkpointed_tape_gives_its_part() -> None:
-    t = CheckpointedTape(params_of(RUN), X, numbered(T + 1, B, H), numbered(3, B, H), 1)
-    for name, want in {"h": t.hs[1:], "h_T": t.hs[T], "C_T": t.checkpoints[2]}.items():
-        np.testing.assert_array_equal(getattr(t, name), want, strict=True)
-    for name in ("C", "Cs", "f", "i", "g", "o", "tanh_C"):
-        with pytest.raises(
-            AttributeError, match=f"^a checkpointed tape does not keep {name}; run forward without check"
-        ):
-            getattr(t, name)
-    with pytest.raises(AttributeError, match=r"^'CheckpointedTape' object has no attribute 'c'$"):
-        _ = t.c
-
-
-def test_an_empty_tape_starts_where_it_is_told_and_ends_in_zeros() -> None:
-    for dtype in ("float32", "float64"):
-        x, h0, C0 = X.astype(dtype), numbered(B, H).astype(dtype), -1 - numbered(B, H).astype(dtype)
-        t = empty_tape(params_of(RUN), x, h0, C0)
-        assert t.x is x
-        np.testing.assert_array_equal(t.hs[0], h0)
-        np.testing.assert_array_equal(t.Cs[0], C0)
-        assert not t.slabs[T, 1:].any()
-        assert [a.shape for a in (t.slabs, t.tanh_C, t.hs)] == [(T + 1, 5, B, H), (T, B, H), (T + 1, B, H)]
-        assert {a.dtype for a in (t.slabs, t.tanh_C, t.hs)} == {np.dtype(dtype)}
-        none = empty_tape(params_of(RUN), x[:0], h0, C0)
-        np.testing.assert_array_equal(none.C_T, C0)
-        assert not none.slabs[0, 1:].any()
-
-
-def test_each_shows_its_sizes_and_not_its_numbers() -> None:
+def test_the_gates_lie_side_by_side_in_the_order_f_i_g_o() -> None:
     params = params_of(RUN)
-    of = "Params(input_size=4, hidden_size=5, dtype=float64)"
-    shown = {
-        of: params,
-        f"Tape(T=2, B=3, {of})": tape(),
-        f"CheckpointedTape(T=2, B=3, every=2, {of})": manual.forward(params, X, checkpoint=2),
-        f"Gradients(T=2, B=3, {of})": Gradients(params, X, STATE, STATE),
-    }
-    assert {text: repr(it) for text, it in shown.items()} == {text: text for text in shown}
+    assert list(params.gates()) == list(WEIGHTS)
+    for name, gate in params.gates().items():
+        at = H * "figo".index(name[2])
+        np.testing.assert_array_equal(gate, RUN.inputs[name], strict=True)
+        np.testing.assert_array_equal(gate, getattr(params, name[0])[..., at : at + H])
+        np.testing.assert_array_equal(gate, getattr(params, name))
+
+
+@pytest.mark.parametrize("missing", ["b_f", "b_i", "b_g", "b_o"])
+def test_a_missing_bias_is_zero_in_the_dtype_of_the_weights(missing: str) -> None:
+    given = {name: RUN.inputs[name].astype(np.float32) for name in WEIGHTS if name != missing}
+    for name, gate in Params.from_gates(**given).gates().items():
+        np.testing.assert_array_equal(gate, given.get(name, np.zeros(H, np.float32)), strict=True)
+    params = Params(np.ones((H, 4 * H), np.float32), np.ones((D, 4 * H), np.float32))
+    np.testing.assert_array_equal(params.b, np.zeros(4 * H, np.float32), strict=True)
+
+
+@pytest.mark.parametrize("name", ["W", "U", "b"])
+def test_lists_and_other_byte_orders_become_native_arrays(name: str) -> None:
+    arrays = {kind: getattr(params_of(RUN), kind) for kind in "WUb"}
+    assigned = params_of(RUN)
+    for given in (arrays[name].tolist(), arrays[name].astype(">f8"), arrays[name].astype("<f8")):
+        setattr(assigned, name, given)
+        for params in (assigned, Params(**arrays | {name: given})):
+            np.testing.assert_array_equal(getattr(params, name), arrays[name], strict=True)
+            assert getattr(params, name).dtype.isnative
+
+
+def test_arrays_given_or_assigned_are_kept_so_that_updates_in_place_change_them() -> None:
+    arrays = {name: getattr(params_of(RUN), name) for name in "WUb"}
+    before = {name: array.copy() for name, array in arrays.items()}
+    params, assigned = Params(**arrays), params_of(RUN)
+    assigned.W, assigned.U, assigned.b = arrays.values()
+    for updated in (params, assigned):
+        updated.W *= 2
+        updated.U *= 2
+        updated.b *= 2
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, 4 * before[name])
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_a_gate_is_set_by_what_fits_and_by_nothing_else(name: str) -> None:
-    params, dims = params_of(RUN), {"W": "H=5, H=5", "U": "D=4, H=5", "b": "H=5,"}[name[0]]
-    before = params.gates()[name].copy()
-    for wrong in (before[:-1], before[None]):
+def test_an_update_of_a_gate_changes_its_columns_alone(name: str) -> None:
+    params = params_of(RUN)
+    before = {gate: array.copy() for gate, array in params.gates().items()}
+    setattr(params, name, getattr(params, name) + 1)
+    for gate, array in params.gates().items():
+        np.testing.assert_array_equal(array, before[gate] + (gate == name))
+
+
+@pytest.mark.parametrize("name", [*DIMS, *WEIGHTS])
+def test_what_does_not_fit_cannot_be_assigned_and_changes_nothing(name: str) -> None:
+    params = params_of(RUN)
+    dims = DIMS[name] if name in DIMS else {"W": "H=5, H=5", "U": "D=4, H=5", "b": "H=5,"}[name[0]]
+    before = getattr(params, name).copy()
+    for faulty in (before[None], *(np.repeat(before, 2, axis) for axis in range(before.ndim)), before[:1]):
         with pytest.raises(ValueError, match=rf"^{name} has shape .*; expected .*\({dims}\)$"):
-            setattr(params, name, wrong)
+            setattr(params, name, faulty)
     with pytest.raises(TypeError, match=f"^{name} has dtype float32; expected float64"):
         setattr(params, name, before.astype(np.float32))
     np.testing.assert_array_equal(getattr(params, name), before)
-    setattr(params, name, 2 * before)
-    np.testing.assert_array_equal(getattr(params, name), 2 * before)
 
 
-def test_what_a_unit_does_not_have_cannot_be_set() -> None:
-    said = f"^Params has no w; expected W, U, b or one of {', '.join(WEIGHTS)}$"
-    with pytest.raises(AttributeError, match=said):
-        params_of(RUN).w = STATE
+def test_an_unknown_attribute_cannot_be_assigned() -> None:
+    with pytest.raises(AttributeError, match=f"^Params has no w; expected W, U, b or one of {', '.join(WEIGHTS)}$"):
+        params_of(RUN).w = RUN.inputs["h0"]
     with pytest.raises(AttributeError):
         params_of(RUN).hidden_size = 7  # type: ignore[misc]
 
 
-def test_an_array_once_set_is_kept_and_checked() -> None:
-    params = params_of(RUN)
-    swapped = params.W.astype(">f8")
-    params.W = swapped
-    np.testing.assert_array_equal(params.W, swapped)
-    assert params.W.dtype.isnative
-    for name, dims in {"W": "H=5, 4H=20", "U": "D=4, 4H=20", "b": "4H=20,"}.items():
-        array = getattr(params, name)
-        for axis in range(array.ndim):
-            with pytest.raises(ValueError, match=rf"^{name} has shape .*; expected \({dims}\)$"):
-                setattr(params, name, np.repeat(array, 2, axis))
+def test_gradient_descent_lowers_a_loss() -> None:
+    params, target = params_of(RUN), np.full((2, 5), 0.3)
+    losses = []
+    for _ in range(50):
+        tape = manual.forward(params, RUN.inputs["x"])
+        losses.append(np.sum((tape.h_T - target) ** 2) / 2)
+        gradients = manual.backward(tape, dh_T=tape.h_T - target)
+        for name, gradient in gradients.params.gates().items():
+            setattr(params, name, getattr(params, name) - 0.5 * gradient)
+    assert losses[-1] < losses[0] / 2
 
 
-def test_a_unit_of_one_and_one_without_inputs() -> None:
-    assert Params(np.ones((1, 4)), np.ones((0, 4))).gates()["U_f"].shape == (0, 1)
-    params = Params.init(np.random.default_rng(0), 0, 1)
-    assert (params.input_size, params.hidden_size, params.dtype) == (0, 1, np.float64)
-    assert (params.U.shape, params.b.tolist()) == ((0, 4), [0, 0, 0, 0])
+@TWINS
+def test_the_states_of_a_tape_begin_with_the_initial_and_end_with_the_last_ones(twin: ModuleType) -> None:
+    tape, (_, h0, C0) = forward(twin, RUN), STATES
+    np.testing.assert_array_equal(tape.hs, [h0, *tape.h])
+    np.testing.assert_array_equal(tape.Cs, [C0, *tape.C])
+    np.testing.assert_array_equal(tape.h_T, tape.h[-1], strict=True)
+    np.testing.assert_array_equal(tape.C_T, tape.C[-1], strict=True)
 
 
-@pytest.mark.parametrize("shape", [(5, 21), (5, 5), (4, 20)])
-def test_the_recurrent_weights_are_four_squares(shape: tuple[int, int]) -> None:
-    H = shape[0]
-    with pytest.raises(
-        ValueError, match=rf"^W has shape \({H}, {shape[1]}\); expected \(H, 4H\), that is \({H}, {4 * H}\)$"
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_last_states_of_an_empty_sequence_are_the_initial_ones(dtype: str) -> None:
+    params, (x, h0, C0) = params_of(without_zeros((3, 2, D, H), dtype)), (array.astype(dtype) for array in STATES)
+    for result in (
+        manual.bptt.forward(params, x[:0], h0, C0),
+        manual.forward(params, x[:0], h0, C0),
+        manual.forward(params, x[:0], h0, C0, checkpoint=2),
+        manual.infer(params, x[:0], h0, C0),
     ):
-        Params(np.ones(shape), np.ones((3, shape[1])))
+        assert result.h.shape == (0, 2, H)
+        np.testing.assert_array_equal(result.h_T, h0, strict=True)
+        np.testing.assert_array_equal(result.C_T, C0, strict=True)
 
 
-@pytest.mark.parametrize("missing", ["b_f", "b_i", "b_g", "b_o"])
-def test_any_one_bias_may_be_missing(missing: str) -> None:
-    given = {name: RUN.inputs[name] for name in WEIGHTS if name != missing}
-    params = Params.from_gates(**given)
-    for name, view in params.gates().items():
-        np.testing.assert_array_equal(view, given.get(name, np.zeros(H)), strict=True)
-    single = Params.from_gates(**{name: array.astype(np.float32) for name, array in given.items()})
-    assert single.dtype == np.float32
-
-
-def test_without_a_bias_it_is_zero_in_the_dtype_of_the_weights() -> None:
-    params = Params(np.ones((H, 4 * H), "f4"), np.ones((D, 4 * H), "f4"))
-    np.testing.assert_array_equal(params.b, np.zeros(4 * H, "f4"), strict=True)
-
-
-@pytest.mark.parametrize("name", ["W", "U", "b"])
-def test_what_is_given_as_a_list_or_in_other_byte_order_is_kept_as_an_array_in_ours(name: str) -> None:
-    good = {kind: getattr(params_of(RUN), kind) for kind in "WUb"}
-    for given in (good[name].tolist(), good[name].astype(">f8"), good[name].astype("<f8")):
-        kept = getattr(Params(**good | {name: given}), name)
-        np.testing.assert_array_equal(kept, good[name], strict=True)
-        assert kept.dtype.isnative
-
-
-def test_gates_are_given_by_name_alone() -> None:
-    with pytest.raises(TypeError, match="positional"):
-        Params.from_gates(*(RUN.inputs[name] for name in WEIGHTS))
-
-
-@pytest.mark.parametrize(
-    ("shape", "expected"), [((5, 4), r"\(H=5, H=5\)"), ((5,), r"2 dimensions, \(H, H\)"), ((4, 5), r"\(H=4, H=4\)")]
-)
-def test_the_first_gate_is_a_square(shape: tuple[int, ...], expected: str) -> None:
-    given = {name: RUN.inputs[name] for name in WEIGHTS} | {"W_f": np.ones(shape)}
-    with pytest.raises(ValueError, match=rf"^W_f has shape .*; expected {expected}$"):
-        Params.from_gates(**given)
-
-
-def test_behind_the_doors_any_dtype_will_do() -> None:
-    arrays = [np.ones(shape, np.longdouble) for shape in ((H, 4 * H), (D, 4 * H), (4 * H,))]
-    params = unchecked(*arrays)
-    assert all(a is b for a, b in zip((params.W, params.U, params.b), arrays, strict=True))
-    assert (params.input_size, params.hidden_size, params.dtype) == (D, H, np.longdouble)
+def test_a_checkpointed_tape_has_the_states_of_a_full_one() -> None:
+    full, tape = forward(manual.fused, RUN), manual.forward(params_of(RUN), *STATES, checkpoint=2)
+    for name in ("h", "h_T", "C_T"):
+        np.testing.assert_allclose(getattr(tape, name), getattr(full, name), rtol=0, atol=1e-14, strict=True)
+    for name in ("C", "Cs", "f", "i", "g", "o", "tanh_C"):
+        with pytest.raises(AttributeError) as raised:
+            getattr(tape, name)
+        assert (
+            str(raised.value) == f"a checkpointed tape does not keep {name}; run forward without checkpoint to have it"
+        )
+    with pytest.raises(AttributeError, match=r"^'CheckpointedTape' object has no attribute 'c'$"):
+        _ = tape.c

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from reference.oracle.bugs import CATALOGUE, Unit
 from reference.oracle.cases import draw_case
 from reference.oracle.truth import truths
-from tests.policy import margins
 from tests.policy.honest import AMPLIFYING, DTYPES, LONG, chunks, judge_all, subjects
 from tests.policy.margins import drawn, margin, mistakes
 from tests.policy.report import Found, markdown
@@ -25,25 +23,16 @@ def known():
     return known_runs()[:1]  # D and H differ
 
 
-def test_the_honest_raise_no_alarm_and_the_wrong_do(known):
-    right = {name: subject for name, subject in subjects().items() if name in ("bptt", "bptt, sigmoid by tanh")}
+def test_only_wrong_implementations_raise_an_alarm(known):
+    right = {name: subjects()[name] for name in ("bptt", "bptt, sigmoid by tanh")}
+    right |= {name: subject for name, subject in subjects().items() if name == "PyTorch"}  # where it is installed
     wrong = {"wrong": lambda cases: [{"h": 1.001 * found["h"]} for found in right["bptt"](cases)]}
     judged, refused = judge_all(right | wrong, SMALL)
-    found = Found(0, judged, refused, [margin(CATALOGUE["dx_zero"], known), in_32(margin(CATALOGUE["dx_zero"], known))])
-    assert len(judged) == 3 * len(SMALL)
+    of_a_mistake = margin(CATALOGUE["dx_zero"], known)
+    found = Found(0, judged, refused, [of_a_mistake, replace(of_a_mistake, dtype="float32")])
+    assert len(judged) == len(right | wrong) * len(SMALL)
     assert [one.who for one in found.alarms] == ["wrong"] * len(SMALL)
     assert f"{len(judged)} runs of honest implementations judged, {len(SMALL)} false alarms" in markdown(found)
-
-
-def in_32(found):
-    return replace(found, dtype="float32")
-
-
-def test_pytorch_is_judged_where_it_is_installed():
-    pytest.importorskip("torch", reason="PyTorch is not installed; `make false-alarms` judges it where it is")
-    judged, _ = judge_all({"PyTorch": subjects()["PyTorch"]}, SMALL)
-    assert len(judged) == len(SMALL)
-    assert max(one.ratio for one in judged) < 1
 
 
 def test_runs_that_the_judge_refuses_are_not_counted():
@@ -55,38 +44,30 @@ def test_runs_that_the_judge_refuses_are_not_counted():
 def test_runs_are_of_both_precisions_and_some_are_long_and_some_amplify_errors():
     every = [case for cases in chunks(3, 128) for case in cases]
     assert sorted(case.number for case in every) == [*range(128)]
-    assert {case.dtype for case in every} == {*DTYPES}
     assert sum(case.sizes == LONG for case in every) == 8
-    wild = [case for case in every if case.regime == AMPLIFYING]
-    assert len(wild) == 8
-    assert {case.dtype for case in wild} == {*DTYPES}
-    assert sum(truth.loss > 32 for truth in truths(wild)) > 3
+    amplifying = [case for case in every if case.regime == AMPLIFYING]
+    assert len(amplifying) == 8
+    assert {case.dtype for case in amplifying} == {case.dtype for case in every} == {*DTYPES}
+    assert sum(truth.loss > 32 for truth in truths(amplifying)) > 3
 
 
-def test_a_mistake_is_far_above_the_tolerance_and_no_mistake_is_below(known):
+def test_a_mistake_is_far_above_the_tolerance_and_the_right_unit_below(known):
     wrong = margin(CATALOGUE["no_cell_carry"], known)
     right = margin(replace(CATALOGUE["no_cell_carry"], unit=Unit), known)
     assert wrong.wrong == wrong.runs == 1
     assert wrong.largest > 1e6
     assert right.wrong == 0
     assert right.largest < 1
+    assert margin(CATALOGUE["misprint_23"], known) is None  # it fits no run
 
 
-def test_a_mistake_that_fits_no_run_has_no_margin(known):
-    assert margin(CATALOGUE["misprint_23"], known) is None
-
-
-def test_only_float32_is_no_mistake_in_float32():
+def test_mistakes_of_float32_are_none_in_float32():
     missing = {bug.id for bug in mistakes(FLOAT64)} - {bug.id for bug in mistakes(FLOAT32)}
-    assert len(mistakes(FLOAT64)) == len(CATALOGUE)
     assert {"tanh_in_float32", "all_in_float32"} <= missing
     assert all(name.endswith("float32") for name in missing)
 
 
-def test_mistakes_are_made_on_runs_that_have_something_in_them(monkeypatch):
-    tells = SimpleNamespace(tells=lambda dtype: True)
-    monkeypatch.setattr(margins, "truths", lambda cases: [tells] * len(cases))
-    monkeypatch.setattr(margins, "find_out", lambda known: None)
-    found = drawn(0, 300, FLOAT64)
-    assert 200 < len(found) < 300  # some are empty
+def test_mistakes_are_made_on_runs_that_are_not_empty():
+    found = drawn(0, 60, FLOAT64)
+    assert 40 < len(found) < 60
     assert all(0 not in case.sizes for case, _ in found)

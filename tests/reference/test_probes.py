@@ -1,4 +1,4 @@
-"""Autodiff's edges are slopes: each along its own, where a complex step is added to the equations."""
+"""Autodiff's edges are the slopes that complex steps on these edges give."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 
 import reference
+from reference import at_once, probes
 from reference.lstm import full_precision, weights
-from reference.oracle.cases import REGIMES, Regime
-from reference.probes import pull_back
+from reference.oracle.cases import REGIMES, Regime, Sizes
 from reference.run import GRADIENTS
 from tests.reference.slopes import ARRIVING, GATES, arguments, arriving_at, inputs_alone, same_slope, unit
 from tests.strategies import drawn, without_zeros
+from tests.twins import agree
 
 T, B, D, H = SIZES = 4, 3, 2, 5
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-def test_every_edge_is_the_slope_along_it(regime: Regime) -> None:
+def test_every_delta_is_the_slope_along_its_edge(regime: Regime) -> None:
     rng, run = np.random.default_rng(0), drawn(SIZES, regime, "float64", 0)
     deltas = reference.deltas(**arguments(run))
     assert [list(δ) for δ in deltas] == [list(range(1, 27))] * T
@@ -30,11 +31,11 @@ def test_every_edge_is_the_slope_along_it(regime: Regime) -> None:
         same_slope(run.inputs, arriving_at(run.inputs), {n: edge}, rng)
 
 
-def test_a_loss_may_arrive_at_every_way_out_of_every_step() -> None:
+def test_a_loss_may_arrive_on_every_edge_that_leaves_a_step() -> None:
     rng, run = np.random.default_rng(0), without_zeros(SIZES).inputs
     arriving = {name: rng.normal(size=(T, B, H)) for name in ARRIVING}
     with full_precision():
-        found = pull_back(weights(run), run["x"], run["h0"], run["C0"], arriving)
+        found = probes.pull_back(weights(run), run["x"], run["h0"], run["C0"], arriving)
         values, edges, gradients = jax.tree.map(np.asarray, found)
     wanted = unit(run, {})
     assert set(values) == set(wanted)
@@ -48,7 +49,7 @@ def test_a_loss_may_arrive_at_every_way_out_of_every_step() -> None:
         same_slope(run, arriving, {n: edge}, rng)
 
 
-def test_the_edges_and_the_gradients_say_the_same() -> None:
+def test_the_edges_add_up_to_the_gradients() -> None:
     run = without_zeros(SIZES)
     deltas, gradients = reference.deltas(**arguments(run)), reference.backward(**arguments(run))
     edge = {n: np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
@@ -63,3 +64,15 @@ def test_the_edges_and_the_gradients_say_the_same() -> None:
     arriving |= {2: [*edge[25][1:], run.inputs["dh_T"]], 4: [*edge[11][1:], run.inputs["dC_T"]]}
     for n, block in arriving.items():
         np.testing.assert_allclose(edge[n], block, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize(("sizes", "dtype"), [(SIZES, "float64"), (SIZES, "float32"), ((1, 2, 3, 4), "float64")])
+def test_all_steps_at_once_have_the_edges_of_the_steps_one_by_one(regime: Regime, sizes: Sizes, dtype: str) -> None:
+    rng, run, (T, B, _, H) = np.random.default_rng(0), drawn(sizes, regime, dtype, 0).inputs, sizes
+    arriving = {name: rng.normal(size=(T, B, H)).astype(dtype) for name in ARRIVING}
+    given = weights(run), run["x"], run["h0"], run["C0"], arriving
+    with full_precision():
+        found, expected = jax.jit(at_once.pull_back)(*given), probes.pull_back(*given)
+    for got, want in zip(found, expected, strict=True):
+        agree(got, want)

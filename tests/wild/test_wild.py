@@ -13,9 +13,8 @@ RECORD = (Path(__file__).parent / "WILD.md").read_text(encoding="utf-8")
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table below a heading."""
     section = RECORD.split(f"## {heading}\n")[1].split("\n## ")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:2] == "| "][
-        1:
-    ]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
 def test_the_figures_are_those_of_the_tables() -> None:
@@ -32,8 +31,7 @@ def test_the_figures_are_those_of_the_tables() -> None:
 
 
 def test_what_is_named_is_in_the_catalogue() -> None:
-    named = {
-        id for row in rows("Wrong, first") + rows("Wrong, afterwards") for id in re.findall(r"`(\w+)`", f"{row[3:]}")
-    }
+    wrong = rows("Wrong, first") + rows("Wrong, afterwards")
+    named = {id for row in wrong for id in re.findall(r"`(\w+)`", f"{row[3:]}")}
     assert len(named) > 20
     assert named <= CATALOGUE.keys()

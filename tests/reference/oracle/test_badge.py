@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reference.oracle import judge
+from reference.oracle import Report, check, judge
+from reference.oracle.arguments import parser
 from reference.oracle.badge import badge
-from reference.oracle.report import Failure, Report, unread
+from tests.candidates import adapters
 from tests.reference.oracle.pages import recorded
 
 JOB = Path(__file__).parents[3] / ".github" / "lstm-oracle.yml"
@@ -24,14 +23,6 @@ def report_of(name: str, dtype: str = "float64") -> Report:
     return judge(recorded(name, dtype))
 
 
-def keeps_state() -> Report:
-    return replace(report_of("right"), failures=(Failure("keeps_state", "…", 0, None),))
-
-
-def crashes() -> Report:
-    return replace(report_of("right"), blocks=(), failures=(Failure("crashes", "…", 1, None),))
-
-
 @pytest.mark.parametrize(
     ("reports", "message", "color"),
     [
@@ -40,57 +31,58 @@ def crashes() -> Report:
         ([report_of("forward_only")], "h, C_T verified, float64", "brightgreen"),
         ([report_of("only_long")], "h wrong", "red"),
         ([report_of("no_cell_carry")], "15 of 18 outputs wrong", "red"),
-        ([keeps_state()], "keeps state between calls", "orange"),
-        ([crashes()], "crashes the process", "lightgrey"),
-        ([unread("run.npz", "no run")], "not judged", "lightgrey"),
         ([report_of("right"), report_of("only_long")], "1 of 2 runs, h wrong", "red"),
         ([report_of("right"), report_of("right")], "verified, float64", "brightgreen"),
         ([report_of("right"), report_of("forward_only", "float32")], "h, C_T verified, float32/float64", "brightgreen"),
     ],
 )
-def test_it_says_what_was_found_and_no_more(reports: list[Report], message: str, color: str) -> None:
+def test_a_badge_says_what_was_found_and_no_more(reports: list[Report], message: str, color: str) -> None:
     found = badge(reports)
     wrong = color != "brightgreen"
     assert found == {"schemaVersion": 1, "label": "LSTM", "message": message, "color": color, "isError": wrong}
-    assert json.loads(json.dumps(found)) == found
     assert len(reports) > 1 or reports[0].to_badge() == found
 
 
-def job() -> Any:
+@pytest.mark.parametrize(
+    ("target", "message", "color"),
+    [(adapters.prints, "prints to standard output", "orange"), ("exec:false", "ends the process", "lightgrey")],
+)
+def test_a_badge_says_how_an_adapter_misbehaves(target: Any, message: str, color: str) -> None:
+    found = check(target, max_examples=1).to_badge()
+    assert (found["message"], found["color"], found["isError"]) == (message, color, True)
+
+
+def steps() -> list[Any]:
     yaml = pytest.importorskip("yaml")
-    return yaml.load(JOB.read_text(encoding="utf-8"), yaml.BaseLoader)  # in which `on` is a word and no truth value
+    job = yaml.load(JOB.read_text(encoding="utf-8"), yaml.BaseLoader)  # in which `on` is a word and no truth value
+    assert job["on"] == {"push": {"branches": ["main"]}}
+    assert job["permissions"] == {"contents": "write"}
+    return job["jobs"]["judge"]["steps"]
 
 
-def test_the_job_judges_and_publishes_what_the_command_wrote() -> None:
-    assert job()["on"] == {"push": {"branches": ["main"]}}
-    assert job()["permissions"] == {"contents": "write"}
-    steps = job()["jobs"]["judge"]["steps"]
-    install, judges = (step["run"] for step in steps if "run" in step and "if" not in step)
+def test_the_job_judges_and_publishes_the_file_that_the_command_wrote() -> None:
+    install, judges = (step["run"] for step in steps() if "run" in step and "if" not in step)
     assert install == "pip install . 'lstm-oracle[oracle]'"
-    from reference.oracle.arguments import parser
-
     options = parser().parse_args(judges.split()[1:])
     assert (options.command, options.badge) == ("check", "lstm.json")
-    assert steps[-1]["if"] == "always() && hashFiles('lstm.json') != ''"
+    assert steps()[-1]["if"] == "always() && hashFiles('lstm.json') != ''"
 
 
-def test_the_job_puts_the_badge_alone_on_its_branch_again_and_again(tmp_path: Path) -> None:
-    publish = job()["jobs"]["judge"]["steps"][-1]["run"]
-    here = {"cwd": tmp_path / "work", "check": True, "capture_output": True, "text": True}
+def test_the_job_puts_the_badge_and_nothing_else_on_its_branch_each_time(tmp_path: Path) -> None:
+    publish = steps()[-1]["run"]
 
-    def git(*words: str, **where: Any) -> str:
-        return subprocess.run(["git", *words], **(here | where)).stdout
+    def run(*command: str, folder: str = "") -> str:
+        return subprocess.run(command, cwd=tmp_path / folder, check=True, capture_output=True, text=True).stdout
 
-    git("init", "--quiet", "--bare", "origin", cwd=tmp_path)
+    run("git", "init", "--quiet", "--bare", "origin")
     for verdict in ("verified", "wrong"):
-        work = tmp_path / "work"
-        subprocess.run(["rm", "-rf", work], check=True)
-        git("clone", "--quiet", "origin", "work", cwd=tmp_path)
+        work = tmp_path / verdict
+        run("git", "clone", "--quiet", "origin", verdict)
         (work / "lstm.py").write_text("of the repository\n")
         (work / ".gitignore").write_text("*.json\n")
-        git("add", "--all")
-        git("-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "--message", verdict)
+        run("git", "add", "--all", folder=verdict)
+        run("git", "-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "--message", "m", folder=verdict)
         (work / "lstm.json").write_text(f'"{verdict}"')
-        subprocess.run(["bash", "-e", "-c", publish], **here)
-        assert git("show", "origin/badges:lstm.json") == f'"{verdict}"'
-        assert git("ls-tree", "-r", "--name-only", "origin/badges") == "lstm.json\n"
+        run("bash", "-e", "-c", publish, folder=verdict)
+        assert run("git", "show", "origin/badges:lstm.json", folder=verdict) == f'"{verdict}"'
+        assert run("git", "ls-tree", "-r", "--name-only", "origin/badges", folder=verdict) == "lstm.json\n"

@@ -1,4 +1,4 @@
-"""The catalogue: every mistake is one, no two are the same, and a wrong forward pass has its own gradients."""
+"""The catalogue: no two mistakes are the same, and a wrong forward pass has the gradients of what it computes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from manual import bptt
 from reference.oracle import ours
-from reference.oracle.bugs import CATALOGUE, PROGRAMS, Bug, Unfit, Unit, compose
-from reference.oracle.errata import MISPRINTS
+from reference.oracle.bugs import CATALOGUE, PROGRAMS, Bug, Unit
+from reference.oracle.errata import MISPRINTS, Misprint
 from reference.oracle.findings import judge
-from reference.run import INPUTS, WEIGHTS, Array
-from tests.reference.oracle.known import FLOAT64, Known, evidence_of, known_runs, outputs_of
+from reference.run import WEIGHTS, Array
+from tests.reference.oracle.known import Known, evidence_of, known_runs, outputs_of
 
 BUGS = [*CATALOGUE.values()]
 # An issue, a file, or what has a name.
@@ -27,13 +27,12 @@ def known() -> Known:
     return known_runs()
 
 
-def test_the_unit_that_mistakes_are_made_in_is_right(known: Known) -> None:
+def test_the_unit_without_a_mistake_is_right(known: Known) -> None:
     for e in evidence_of(Unit, known):
         assert all(finding.ok for finding in judge(e.truth, e.outputs, e.dtype))
 
 
-def test_every_entry_can_be_read() -> None:
-    assert len(BUGS) >= 60
+def test_every_entry_has_a_readable_id_text_and_source() -> None:
     assert {bug.kind for bug in BUGS} == KINDS
     for bug in BUGS:
         assert re.fullmatch(r"[a-zA-Z0-9]+(_[a-zA-Z0-9]+)*", bug.id)
@@ -41,38 +40,32 @@ def test_every_entry_can_be_read() -> None:
         assert not bug.text.endswith(".")
         assert all(re.search(SOURCE, source) for source in bug.seen_in)
     assert len({bug.text for bug in BUGS}) == len(BUGS)
-    assert sum(bool(bug.seen_in) for bug in BUGS) >= 60
-
-
-def test_programs_are_made_of_known_mistakes_and_hold_three_at_least() -> None:
     assert all(CATALOGUE.keys() >= set(ids) and len(ids) >= 3 for ids in PROGRAMS.values())
     assert all(re.search(SOURCE, source) for source in PROGRAMS)
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
-def test_every_mistake_is_caught(bug: Bug, known: Known) -> None:
-    assert any(not finding.ok for e in evidence_of(bug.unit, known) for finding in judge(e.truth, e.outputs, e.dtype))
-
-
-def test_no_two_mistakes_are_the_same(known: Known) -> None:
-    of_run = [[outputs_of(bug.unit, case.inputs) for bug in BUGS] for case, _ in known]
-    vectors = [[found and np.concatenate([a.ravel() for a in found.values()]) for found in run] for run in of_run]
+def test_no_two_mistakes_are_the_same_and_none_changes_its_inputs(known: Known) -> None:
+    vectors = []
+    for case, _ in known:
+        before = {name: array.copy() for name, array in case.inputs.items()}
+        found = [outputs_of(bug.unit, case.inputs) for bug in BUGS]
+        assert all(np.array_equal(case.inputs[name], array) for name, array in before.items())
+        vectors.append([some and np.concatenate([a.ravel() for a in some.values()]) for some in found])
     for (m, one), (n, other) in combinations(enumerate(BUGS), 2):
         pairs = [(run[m], run[n]) for run in vectors if run[m] is not None and run[n] is not None]
         assert any(not np.allclose(a, b, rtol=1e-10, atol=1e-10) for a, b in pairs), (one.id, other.id)
 
 
 def loss(bug: Bug, run: dict[str, Array], arriving: dict[str, Array]) -> float:
-    """The loss that a program's gradients are of, as it sees it: its own states against what arrives at them."""
+    """The loss of which a program computes the gradients: its own states times the gradients that arrive at them."""
     unit = bug.unit(run)
     unit.states()
-    dh, dh_T, dC_T = (arriving[name] for name in ("dh", "dh_T", "dC_T"))
-    total = sum(float(np.sum(s.h * dh[s.t])) for s in unit.steps)
-    return total + float(np.sum(unit.steps[-1].h * dh_T) + np.sum(unit.steps[-1].C * dC_T))
+    total = sum(float(np.sum(s.h * arriving["dh"][s.t])) for s in unit.steps)
+    return total + float(np.sum(unit.steps[-1].h * arriving["dh_T"]) + np.sum(unit.steps[-1].C * arriving["dC_T"]))
 
 
 @pytest.mark.parametrize("bug", [b for b in BUGS if b.forward and b.kind != "precision"], ids=lambda bug: bug.id)
-def test_the_gradients_of_a_wrong_forward_pass_are_its_own(bug: Bug, known: Known) -> None:
+def test_the_gradients_of_a_wrong_forward_pass_are_its_difference_quotients(bug: Bug, known: Known) -> None:
     for case, _ in known:
         found = outputs_of(bug.unit, case.inputs)
         if found is None:
@@ -80,44 +73,29 @@ def test_the_gradients_of_a_wrong_forward_pass_are_its_own(bug: Bug, known: Know
         arriving = bug.unit(case.inputs).run
         for number, names in enumerate([[*WEIGHTS], ["x"], ["h0"], ["C0"]]):
             rng = np.random.default_rng(number)
-            ways = {name: rng.normal(size=case.inputs[name].shape) for name in names}
+            directions = {name: rng.normal(size=case.inputs[name].shape) for name in names}
             ends = [
-                loss(bug, case.inputs | {name: case.inputs[name] + step * way for name, way in ways.items()}, arriving)
+                loss(
+                    bug, case.inputs | {name: case.inputs[name] + step * d for name, d in directions.items()}, arriving
+                )
                 for step in (1e-6, -1e-6)
             ]
-            slope = sum(float(np.sum(found[f"d{name}"] * way)) for name, way in ways.items())
+            slope = sum(float(np.sum(found[f"d{name}"] * direction)) for name, direction in directions.items())
             assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(slope, rel=1e-5, abs=1e-6)
 
 
-def test_the_source_s_misprints_are_those_of_the_derivation(known: Known) -> None:
-    for misprint in MISPRINTS:
-        bug = CATALOGUE[f"misprint_{misprint.edge}"]
-        for case, _ in known:
-            try:
-                unit = bug.unit(case.inputs)
-                unit.states()
-                unit.gradients()
-            except Unfit:
-                continue
+@pytest.mark.parametrize("misprint", MISPRINTS, ids=lambda misprint: f"δ{misprint.edge}")
+def test_a_misprint_of_the_source_gives_the_gradients_of_the_derivation_with_that_misprint(
+    misprint: Misprint, known: Known
+) -> None:
+    compared = 0
+    for case, _ in known:
+        found = outputs_of(CATALOGUE[f"misprint_{misprint.edge}"].unit, case.inputs)
+        if found is not None:
             tape, upstream = ours.forward(bptt, case)
-            for t, δ in misprint.steps(tape, **upstream):
-                np.testing.assert_allclose(unit.δ[t][misprint.edge], δ[misprint.edge], rtol=1e-9)
-
-
-def test_mistakes_combine(known: Known) -> None:
-    case, _ = known[0]
-    both = compose((CATALOGUE["W_transposed"], CATALOGUE["dx_zero"]))
-    found, transposed = outputs_of(both, case.inputs), outputs_of(CATALOGUE["W_transposed"].unit, case.inputs)
-    assert found is not None
-    assert transposed is not None
-    assert not found["dx"].any()
-    np.testing.assert_array_equal(found["dW_f"], transposed["dW_f"])
-
-
-def test_a_mistake_leaves_the_run_as_it_was(known: Known) -> None:
-    case, _ = known[-1]
-    before = {name: array.copy() for name, array in case.inputs.items()}
-    for bug in BUGS:
-        outputs_of(bug.unit, case.inputs)
-    assert all(np.array_equal(case.inputs[name], before[name]) for name in INPUTS)
-    assert case.dtype == FLOAT64
+            steps = dict(misprint.steps(tape, **upstream))
+            np.testing.assert_allclose(found["dx"], [steps[t][26] for t in sorted(steps)], rtol=1e-9)
+            np.testing.assert_allclose(found["dh0"], steps[0][25], rtol=1e-9)
+            np.testing.assert_allclose(found["dC0"], steps[0][11], rtol=1e-9)
+            compared += 1
+    assert compared

@@ -1,8 +1,9 @@
-"""`check`: a right LSTM is right, a failure is reduced, repeated and saved, and a bad request is refused."""
+"""`check` and its command: a right LSTM is right, a failure is reduced, repeated and saved, a bad request refused."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -14,20 +15,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-import reference.oracle as oracle
-from reference.oracle import cli
+from reference.oracle import check, cli
 from reference.oracle.cases import REGIMES, draw_case
-from reference.oracle.trial import findings
+from reference.oracle.laid_out import NAMES
+from reference.oracle.worker import TargetError
 from reference.run import OUTPUTS
 from tests.candidates import adapters
 
 ROOT = Path(__file__).parents[3]
 MODULE = adapters.__name__
+DOUBLE = np.dtype(np.float64)
+EMPTY = ((0, 2, 3, 4), (3, 0, 2, 4), (2, 3, 0, 4))
+
+
+# A right LSTM.
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: str) -> None:
-    report = oracle.check(adapters.right, dtype=dtype, max_examples=14)
+    report = check(adapters.right, dtype=dtype, max_examples=130)
     assert report.ok
     assert str(report).endswith("RIGHT")
     assert [block.name for block in report.blocks] == list(OUTPUTS)
@@ -37,6 +43,37 @@ def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: st
     assert report.pictured is not None
     assert report.pictured.which == worst.which
     assert {trial.which.sizes.index(0) for trial in report.trials if 0 in trial.which.sizes} == {0, 1, 2}
+    assert [trial.which.number for trial in report.trials] == [*range(133)]
+
+
+def test_a_right_lstm_has_a_report_of_every_run_without_failures() -> None:
+    progress: list[int] = []
+    report = check(adapters.right, seed=5, max_examples=4, progress=progress.append)
+    assert report.subject == report.target == f"{MODULE}:right"
+    assert (report.layout, report.dtype, report.seed, report.ok) == ("manual", "float64", 5, True)
+    assert (report.failures, report.notes, report.kept) == ((), (), None)
+    assert (report.beginning, report.explanations, report.location) == ("", (), "")
+    assert 0 < report.seconds < 60
+    assert progress == [1] * 7
+    cases = [draw_case(5, k, DOUBLE) for k in range(4)]
+    cases += [draw_case(5, k, DOUBLE, sizes) for k, sizes in enumerate(EMPTY, 4)]
+    assert [str(trial.which) for trial in report.trials] == [str(case) for case in cases]
+
+
+def test_by_default_100_runs_in_float64_are_drawn_from_seed_0() -> None:
+    report = check(adapters.forward_only)
+    assert (report.dtype, report.seed, len(report.trials)) == ("float64", 0, 100 + len(EMPTY))
+
+
+@pytest.mark.parametrize("run", [0, 7])
+@pytest.mark.parametrize("changed", [{}, {"sizes": (0, 3, 0, 2)}, {"sizes": [1, 1, 0, 1]}, {"regime": "tiny"}])
+def test_one_run_can_be_judged_alone(run: int, changed: dict[str, Any]) -> None:
+    report = check(adapters.right, run=run, seed=3, **changed)
+    assert report.ok
+    assert [str(trial.which) for trial in report.trials] == [str(draw_case(3, run, DOUBLE, **changed))]
+
+
+# A wrong one.
 
 
 @pytest.mark.parametrize(
@@ -50,7 +87,7 @@ def test_the_hand_derivation_is_right_on_all_regimes_and_on_empty_runs(dtype: st
 def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(
     name: str, sizes: tuple[int, ...], block: str, begins: str
 ) -> None:
-    report = oracle.check(getattr(adapters, name), max_examples=14)
+    report = check(getattr(adapters, name), max_examples=14)
     assert not report.ok
     failure = report.failures[0]
     assert failure.kind == "mismatch"
@@ -58,14 +95,11 @@ def test_a_failure_is_reduced_to_the_smallest_run_that_shows_it(
     assert failure.which.sizes[: len(sizes)] == sizes
     assert block in failure.text
     assert report.beginning == begins
-    assert report.pictured is not None
-    assert report.pictured.which.sizes[0] > 2, "a picture of several steps, which the smallest may not have"
-    assert not all(finding.ok for finding in findings(report.pictured.truth, report.pictured.outputs))
     assert f"Repeat with: {failure.repeat}" in str(report)
 
 
 def test_the_right_outputs_of_a_wrong_lstm_are_right() -> None:
-    report = oracle.check(adapters.no_cell_carry, max_examples=7)
+    report = check(adapters.no_cell_carry, max_examples=7)
     assert [block.name for block in report.blocks if block.ok] == ["h", "C"]
     assert "h, C are right." in str(report)
 
@@ -99,27 +133,60 @@ def test_the_command_repeats_the_run_and_saves_it(tmp_path: Path, capsys: pytest
     names: dict[str, Any] = {}
     exec(right, names)
     assert capsys.readouterr().out.startswith("right: h, C")
-    run = draw_case(3, found["failures"][0]["smallest"]["run"], np.dtype(np.float64), (4, 1, 1, 1), words_regime(words))
+    smallest = found["failures"][0]["smallest"]
+    run = draw_case(3, smallest["run"], DOUBLE, (4, 1, 1, 1), smallest["regime"])
     assert all(np.array_equal(names["inputs"][name], array) for name, array in run.inputs.items()), "in full precision"
 
 
-def words_regime(words: list[str]) -> Any:
-    return words[words.index("--regime") + 1] if "--regime" in words else None
-
-
 def test_a_callable_without_a_name_is_repeated_in_python() -> None:
-    report = oracle.check(lambda **run: adapters.only_long(**run), max_examples=7)
+    report = check(lambda **run: adapters.only_long(**run), max_examples=7)
+    assert report.target is None
     repeat = report.failures[0].repeat
     assert repeat.startswith("check(adapter, run=")
-    again = eval(repeat, {"check": oracle.check, "adapter": adapters.only_long})
+    again = eval(repeat, {"check": check, "adapter": adapters.only_long})
     assert [block.name for block in again.blocks if not block.ok] == ["h"]
 
 
-def test_nothing_is_saved_where_nothing_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+OWN = draw_case(6, 3, np.dtype(np.float32))
+PROGRAM = "exec:false with 'arguments'"
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "arguments"),
+    [
+        ({}, [], ""),
+        ({"sizes": OWN.sizes, "regime": OWN.regime, "layout": "manual"}, [], ""),
+        ({"sizes": (1, 1, 2, 3)}, ["--sizes", "1,1,2,3"], ", sizes=(1, 1, 2, 3)"),
+        ({"regime": "tiny"}, ["--regime", "tiny"], ", regime='tiny'"),
+        ({"layout": "torch"}, ["--layout", "torch"], ", layout='torch'"),
+        (
+            {"sizes": (1, 1, 2, 3), "regime": "linear", "layout": "keras"},
+            ["--sizes", "1,1,2,3", "--regime", "linear", "--layout", "keras"],
+            ", sizes=(1, 1, 2, 3), regime='linear', layout='keras'",
+        ),
+    ],
+)
+def test_the_repeat_of_a_failure_gives_only_what_differs_from_the_drawn_run(
+    changed: dict[str, Any], options: list[str], arguments: str
+) -> None:
+    command = ["--run", "3", "--seed", "6", "--dtype", "float32", *options]
+    (failure,) = check(adapters.raises, run=3, seed=6, dtype="float32", **changed).failures
+    assert shlex.split(failure.repeat) == ["lstm-oracle", "check", f"{MODULE}:raises", *command]
+    (failure,) = check(lambda **run: adapters.raises(**run), run=3, seed=6, dtype="float32", **changed).failures
+    assert failure.repeat == f"check(adapter, run=3, seed=6, dtype='float32'{arguments})"
+    if "layout" not in changed:
+        (failure,) = check(PROGRAM, run=3, seed=6, dtype="float32", **changed).failures
+        assert shlex.split(failure.repeat) == ["lstm-oracle", "check", PROGRAM, *command]
+
+
+def test_nothing_is_saved_if_nothing_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.npz"
     assert cli.main(["check", f"{MODULE}:right", "--run", "0", "--save", str(file)]) == 0
     assert "nothing failed" in capsys.readouterr().err
     assert not file.exists()
+
+
+# Bad requests.
 
 
 @pytest.mark.parametrize(
@@ -154,21 +221,43 @@ def test_an_option_out_of_range_exits_2(arguments: list[str], capsys: pytest.Cap
     assert "lstm-oracle check: error: " in capsys.readouterr().err
 
 
+OF_A_RUN = "expected (T, B, D, H), whole numbers, none negative and H at least 1"
+BAD_SIZES = [3, (), (1, 2, 3), (1, 2, 3, 4, 5), (1, 2, 3, 4.0), "1234", (1, 2, 3, 0), (-1, 2, 3, 4), {1, 2, 3, 4}]
+MEMORY = "for which autodiff needs about"
+
+
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("arguments", "said"),
     [
         ({"dtype": "float16"}, "dtype is 'float16'; expected float64 or float32"),
         ({"max_examples": 0}, "max_examples is 0; expected a whole number from 1 on"),
-        ({"seed": -1}, "seed is -1"),
-        ({"run": 0, "sizes": (1, 2, 3)}, "sizes is"),
-        ({"run": 0, "sizes": 3}, "sizes is 3; expected (T, B, D, H), whole numbers"),
-        ({"run": 0, "sizes": (1, 2, 3, 4.5)}, "sizes is (1, 2, 3, 4.5); expected (T, B, D, H), whole numbers"),
-        ({"run": 0, "sizes": (10**9, 1, 1, 1)}, "the run has T=1000000000 B=1 D=1 H=1, for which autodiff needs"),
+        ({"max_examples": 2.0}, "max_examples is 2.0; expected a whole number from 1 on"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0 on"),
+        ({"run": -1}, "run is -1; expected a whole number from 0 on"),
+        ({"run": ""}, "run is ''; expected a whole number from 0 on"),
+        ({"run": 0, "regime": "recorded"}, f"regime is 'recorded'; expected one of {', '.join(REGIMES)}"),
         ({"sizes": (1, 1, 1, 1)}, "sizes and regime change one run; name it with run"),
-        ({"timeout": 0}, "timeout is 0"),
-        ({"timeout": "long"}, "timeout is 'long'; expected seconds"),
+        ({"regime": "tiny"}, "sizes and regime change one run; name it with run"),
+        ({"layout": "pytorch"}, f"layout is 'pytorch'; expected one of {', '.join(NAMES)}"),
+        ({"timeout": 0}, "timeout is 0; expected seconds, more than 0"),
+        ({"timeout": math.nan}, "timeout is nan; expected seconds, more than 0"),
+        ({"timeout": "long"}, "timeout is 'long'; expected seconds, more than 0"),
+        *(({"run": 0, "sizes": sizes}, f"sizes is {sizes!r}; {OF_A_RUN}") for sizes in BAD_SIZES),
+        (
+            {"run": 0, "sizes": (200, 100, 30, 400)},
+            f"the run has T=200 B=100 D=30 H=400, {MEMORY} 7.2 GiB; expected at most 4: take fewer steps or rows",
+        ),
     ],
 )
-def test_an_argument_that_does_not_fit_is_named(argument: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        oracle.check(adapters.right, **argument)
+def test_an_argument_that_does_not_fit_is_refused_by_name(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        check(adapters.right, **arguments)
+
+
+def test_a_run_may_need_4_gib_and_no_more() -> None:
+    """That is 120 arrays as wide as x or h and 40 as a gate's weights; what is accepted here has no candidate."""
+    with pytest.raises(TargetError, match="'nothing' is no target"):
+        check("nothing", run=0, sizes=(1, 1, 3_355_442, 1))
+    for sizes in ((1, 1, 3_355_443, 1), (1, 1, 1, 3_662), (41, 101, 1, 1000)):
+        with pytest.raises(ValueError, match=f"{MEMORY} 4.0 GiB"):
+            check("nothing", run=0, sizes=sizes)

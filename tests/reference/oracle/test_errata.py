@@ -1,4 +1,4 @@
-"""The misprints that every run refutes are those that DERIVATION.md tells of."""
+"""The misprints that every run refutes are those that DERIVATION.md lists."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.twins import forward, upstream_of
 BY_EDGE = pytest.mark.parametrize("misprint", MISPRINTS, ids=lambda misprint: f"δ{misprint.edge}")
 
 
-def test_all_three_are_there() -> None:
+def test_there_are_three_misprints() -> None:
     assert tuple(misprint.edge for misprint in MISPRINTS) == ERRATA
 
 
 @BY_EDGE
-def test_its_text_is_that_of_the_derivation(misprint: Misprint) -> None:
+def test_a_misprint_reads_as_in_the_derivation(misprint: Misprint) -> None:
     row = rows()[misprint.edge]
     assert f"`{misprint.printed}`" == row.printed
     derived = re.sub(r"([WU]_.)ᵀ", r"p.\1.T", re.sub(r"δ(\d+)", r"δ[\1]", misprint.derived))
@@ -29,7 +29,7 @@ def test_its_text_is_that_of_the_derivation(misprint: Misprint) -> None:
 
 
 @BY_EDGE
-def test_its_steps_are_those_of_the_equation_as_printed(misprint: Misprint) -> None:
+def test_the_steps_of_a_misprint_are_those_of_the_equation_as_printed(misprint: Misprint) -> None:
     case = run(3)
     steps = [*misprint.steps(forward(bptt, case), **upstream_of(case))]
     assert [t for t, _ in steps] == [2, 1, 0]

@@ -44,7 +44,7 @@ def test_an_lstm_in_c_is_right(dtype: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_the_dropped_cell_carry_of_one_in_c_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_dropped_cell_carry_of_an_lstm_in_c_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = check(compiled(tmp_path, "-DNO_CELL_CARRY"), max_examples=7)
     assert not report.ok
     assert [block.name for block in report.blocks if block.ok] == ["h", "C", "C_T"]

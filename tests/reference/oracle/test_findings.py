@@ -1,4 +1,4 @@
-"""What the judge says of a run whose truth is written by hand: how far, where first, and whether that is too far."""
+"""The findings on a run whose truth is written by hand: how large each error is, where it begins, what is allowed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reference.oracle.behaviour import Observation, Problem
+from reference.oracle.cases import Case, Sizes
 from reference.oracle.findings import Finding, beginning, judge, narrowest
+from reference.oracle.trial import Trial, Which, findings, judged
 from reference.oracle.truth import BLOCKS, DELTAS, VALUES, Truth
 from reference.run import GRADIENTS, Array
 from tests.reference.oracle.known import truth_of_losses
-from tests.strategies import without_zeros
+from tests.strategies import drawn, without_zeros
 
 F64, F32 = np.dtype(np.float64), np.dtype(np.float32)
 SIZE = {"T": 3, "B": 2, "D": 4, "H": 5}
@@ -36,7 +39,7 @@ def off(units: dict[str, float], at: tuple[int, ...] = (-1, -1), T: int = 3) -> 
     return outputs
 
 
-def found(outputs: dict[str, Array], name: str, of: Truth | None = None) -> Finding:
+def finding_of(outputs: dict[str, Array], name: str, of: Truth | None = None) -> Finding:
     (finding,) = judge(of or truth(), {name: outputs[name]}, F64)
     return finding
 
@@ -52,26 +55,26 @@ def test_a_finding_is_the_worst_error_and_its_step() -> None:
     assert findings["h"].ratio == pytest.approx(30 / 64)
 
 
-def test_every_entry_counts() -> None:
+def test_an_error_in_any_entry_is_found() -> None:
     for b in range(2):
         for k in range(4):
-            assert found(off({"dx@1": 9}, at=(b, k)), "dx").units == pytest.approx(9)
-            assert found(off({"dU_g": 9}, at=(k, b)), "dU_g").units == pytest.approx(9)
+            assert finding_of(off({"dx@1": 9}, at=(b, k)), "dx").units == pytest.approx(9)
+            assert finding_of(off({"dU_g": 9}, at=(k, b)), "dU_g").units == pytest.approx(9)
 
 
-def test_what_is_allowed_is_right_and_what_is_more_is_not() -> None:
+def test_an_error_as_large_as_the_tolerance_is_allowed_and_a_larger_one_is_not() -> None:
     for block, name in {"h@1": "h", "dW_f": "dW_f"}.items():
         outputs = off({block: 64})
-        assert found(outputs, name).ok
+        assert finding_of(outputs, name).ok
         assert narrowest(truth(), outputs, F64) is None
         outputs = off({block: 64.001})
-        assert not found(outputs, name).ok
+        assert not finding_of(outputs, name).ok
         assert narrowest(truth(), outputs, F64) == (name, 1 if name == "h" else None)
 
 
-def test_where_rounding_knows_no_bound_only_what_is_far_below_any_tolerance_is_right() -> None:
+def test_where_rounding_has_no_bound_only_an_error_far_below_any_tolerance_is_right() -> None:
     for units, allowed, ok in ((16, 64, True), (17, math.inf, False)):
-        finding = found(off({"h@1": units}), "h", truth(loss=math.inf))
+        finding = finding_of(off({"h@1": units}), "h", truth(loss=math.inf))
         assert (round(finding.units), finding.tolerance, finding.ok) == (units, allowed, ok)
 
 
@@ -88,7 +91,7 @@ def test_another_shape_or_dtype_is_infinitely_wrong() -> None:
     assert not judge(truth(), {"h": outputs["h"]}, F32)[0].ok
 
 
-def test_the_units_are_those_of_the_precision_asked_for() -> None:
+def test_errors_are_in_units_of_the_precision_asked_for() -> None:
     outputs = {name: block.astype(F32) for name, block in off({"h@1": 10}).items()}
     assert judge(truth(), {"h": outputs["h"]}, F32)[0].units == pytest.approx(10 * 2.0**-29)
 
@@ -106,7 +109,7 @@ def test_a_run_without_steps_rows_or_inputs_has_no_error() -> None:
     assert narrowest(of, empty, F64) is None
 
 
-# What is wrong together, and which of it is the narrowest.
+# The blocks that are wrong together, and the first of them in the order of computation.
 FIRST = [
     (["h@1", "f@2", "δ8@2", "dW_f"], ("h", 1)),
     (["C@1", "f@1", "h@1", "tanh_C@1"], ("f", 1)),
@@ -124,7 +127,7 @@ FIRST = [
 
 
 @pytest.mark.parametrize(("wrong", "first"), FIRST)
-def test_the_narrowest_place_comes_first_in_the_order_of_computation(
+def test_the_narrowest_place_is_the_first_in_the_order_of_computation(
     wrong: list[str], first: tuple[str, int | None]
 ) -> None:
     for order in (wrong, wrong[::-1]):
@@ -134,7 +137,7 @@ def test_the_narrowest_place_comes_first_in_the_order_of_computation(
         assert narrowest(truth(), {name: outputs[name] for name in blocks}, F64) == first
 
 
-def test_a_value_of_another_shape_is_wrong_from_the_first_step_on() -> None:
+def test_an_array_of_another_shape_is_wrong_from_the_first_step_on() -> None:
     for places, first in (
         (["f@1"], ("h", None)),
         (["C@0"], ("C", 0)),
@@ -144,14 +147,6 @@ def test_a_value_of_another_shape_is_wrong_from_the_first_step_on() -> None:
         outputs = off(dict.fromkeys(places, 1000)) | {"h": np.zeros(5)}
         for order in (outputs, dict(reversed(outputs.items()))):
             assert narrowest(truth(), order, F64) == first
-
-
-def test_a_place_and_a_finding_are_plain_numbers() -> None:
-    outputs = off({"h@1": 1000})
-    finding = found(outputs, "h")
-    place = narrowest(truth(), outputs, F64)
-    assert place is not None
-    assert [type(number) for number in (finding.units, finding.step, place[1])] == [float, int, int]
 
 
 def test_every_block_can_be_the_narrowest() -> None:
@@ -172,3 +167,63 @@ def test_the_beginning_in_words(wrong: str, words: str) -> None:
 
 def test_a_right_run_has_no_beginning() -> None:
     assert beginning(truth(), off({"h@1": 64}), F64) == ""
+
+
+# One run: its outputs judged together, and the kinds of failure that it shows.
+
+RUN = drawn((3, 2, 4, 5), "ordinary", "float64", 0)
+WHICH = Which(12, "linear", (3, 2, 4, 5), "float32")
+RAISES = Problem("raises", "ValueError: no steps")
+
+
+def test_a_run_is_named_without_its_arrays() -> None:
+    named = Which.of(Case(12, "linear", drawn((3, 2, 4, 5), "linear", "float32", 0).inputs))
+    assert named == WHICH
+    assert str(named) == "run 12 (T=3 B=2 D=4 H=5, linear, float32)"
+
+
+def test_runs_are_ordered_by_their_size_with_empty_ones_last() -> None:
+    order: list[Sizes] = [(1, 1, 1, 1), (1, 1, 1, 2), (2, 2, 1, 1), (1, 4, 1, 1), (3, 2, 2, 1), (0, 1, 1, 1)]
+    assert sorted([*reversed(order)], key=lambda sizes: replace(WHICH, sizes=sizes).size) == order
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problems", "kinds"),
+    [
+        (False, [], set()),
+        (True, [], {"mismatch"}),
+        (False, [RAISES], {"raises"}),
+        (True, [RAISES], {"raises", "mismatch"}),
+        (True, [Problem("not_finite", "", "dx")], {"not_finite"}),  # which is no mismatch besides
+        (True, [Problem("not_finite", "", "h")], {"not_finite", "mismatch"}),
+        (True, [Problem("shape", "", "dx")], {"shape", "mismatch"}),
+    ],
+)
+def test_a_run_shows_its_problems_and_a_mismatch(wrong: bool, problems: list[Problem], kinds: set[str]) -> None:
+    trial = Trial(WHICH, (Finding("h", 3, 64, 1), Finding("dx", 100 * wrong, 64, 0)), tuple(problems))
+    assert trial.kinds == kinds
+    assert trial.wrong == ["dx"] * wrong
+
+
+def test_outputs_are_judged_in_order_each_in_its_own_precision() -> None:
+    blocks = truth().blocks
+    outputs = {"dC0": blocks["dC0"].astype(np.float32), "h": blocks["h"], "dx": blocks["dx"] + 1}
+    assert [(f.block, f.ok) for f in findings(truth(), outputs)] == [("h", True), ("dx", False), ("dC0", True)]
+    trial = judged(RUN, truth(), Observation(outputs, (RAISES,)))
+    assert (trial.which, trial.wrong, trial.problems) == (Which.of(RUN), ["dx"], (RAISES,))
+    assert (trial.kinds, trial.refused) == ({"mismatch", "raises"}, "")
+
+
+def test_without_a_truth_only_the_problems_are_kept() -> None:
+    trial = judged(RUN, None, Observation({"h": truth().blocks["h"] + 1}, (RAISES,)))
+    assert (trial.findings, trial.problems) == ((), (RAISES,))
+
+
+def test_an_exception_alone_on_an_empty_run_is_a_refusal() -> None:
+    empty = drawn((0, 2, 4, 5), "ordinary", "float64", 0)
+    trial = judged(empty, truth(T=0), Observation({}, (RAISES,)))
+    assert (trial.refused, trial.kinds) == ("ValueError: no steps", set())
+    hangs = Problem("hangs", "no answer")
+    for case, problems in ((empty, (hangs,)), (empty, (RAISES, hangs)), (empty, ()), (RUN, (RAISES,))):
+        trial = judged(case, truth(T=case.sizes[0]), Observation({}, problems))
+        assert (trial.refused, trial.problems) == ("", problems)

@@ -1,65 +1,55 @@
-"""An adapter whose weights lie as a package's do: `check`, the command and `pytest --lstm-layout` judge it as any."""
+"""An adapter whose weights lie as those of a package is judged by `check`, the command and pytest as any other."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from manual.layouts import LAYOUTS
+from manual import Params
+from manual.layouts import LAYOUTS, pack, unpack
 from reference.oracle import check, cli
-from reference.oracle.conformance import properties
-from reference.oracle.laid_out import NAMES, inputs_in, outputs_from, outputs_in
-from reference.run import OUTPUTS
+from reference.run import OUTPUTS, WEIGHTS
 from tests.candidates import adapters, torch_style
-from tests.strategies import without_zeros
-from tests.twins import same_bits
 
 pytest_plugins = ["pytester"]
 
 MODULE = torch_style.__name__
 ROOT = Path(__file__).parents[3]
-COUNT = len(list(properties()))
-RETURNED = [name for name in OUTPUTS if name != "C"]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_right_lstm_in_pytorchs_layout_is_right(dtype: str) -> None:
-    report = check(torch_style.right, layout="torch", max_examples=30, dtype=dtype)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_and_gradients_lie_as_in_the_package(layout: str) -> None:
+    def adapter(x: Any, h0: Any, C0: Any, dh: Any, dh_T: Any, dC_T: Any, **weights: Any) -> Any:
+        params = unpack(weights, layout)
+        outputs = adapters.right(x=x, h0=h0, C0=C0, dh=dh, dh_T=dh_T, dC_T=dC_T, **params.gates())
+        gradients = Params.from_gates(**{name: outputs.pop(f"d{name}") for name in WEIGHTS})
+        return outputs | {f"d{name}": a for name, a in pack(gradients, layout, gradients=True).items()}
+
+    report = check(adapter, layout=layout, max_examples=8)
     assert report.ok, str(report)
-    assert [block.name for block in report.blocks] == RETURNED
-    assert ", layout torch, seed 0; " in str(report)
-    assert report.to_json()["layout"] == "torch"
+    assert [block.name for block in report.blocks] == [*OUTPUTS]
 
 
-def test_other_layouts_hand_out_other_arrays() -> None:
+def test_an_lstm_is_right_in_its_own_layout_alone() -> None:
+    for dtype in ("float64", "float32"):
+        report = check(torch_style.right, layout="torch", max_examples=30, dtype=dtype)
+        assert report.ok, str(report)
+        assert ", layout torch, seed 0; " in str(report)
+        assert report.to_json()["layout"] == "torch"
     assert check(torch_style.keras, layout="keras", max_examples=8).ok
     assert check(torch_style.haiku, layout="haiku", max_examples=16).ok
-    assert check(adapters.right, layout="source", max_examples=5).ok
     assert not check(torch_style.keras, layout="flax-nnx-optimized", max_examples=5).ok
     assert not check(torch_style.right, layout="manual", max_examples=5).ok
 
 
-@pytest.mark.parametrize("layout", NAMES)
-def test_what_is_handed_out_comes_back(layout: str) -> None:
-    run = without_zeros((1, 1, 2, 3)).inputs
-    handed = inputs_in(layout, run)
-    gradients = {f"d{name}": array for name, array in handed.items() if f"d{name}" in outputs_in(layout)}
-    if layout in LAYOUTS:
-        for name in LAYOUTS[layout].names("second_b"):  # as a weight it is zero
-            first = f"d{LAYOUTS[layout].names('b')[0]}"
-            half = gradients[first][..., : gradients[first].shape[-1] // (2 if first == f"d{name}" else 1)]
-            gradients[f"d{name}"] = np.concatenate([half, half], axis=-1) if first == f"d{name}" else half
-    back = outputs_from(layout, gradients)
-    want = {f"d{name}": run[name] for name in run if f"d{name}" in back}
-    if layout == "haiku":  # of the weights' bias 1 was taken, and gradients have none added
-        back["db_f"] += 1
-    assert len(back) == 15 if layout == "manual" else 12
-    assert all(np.allclose(back[name], want[name], rtol=1e-15, atol=1e-15) for name in want)
-    assert layout == "haiku" or same_bits(back, want)
+def test_outputs_that_are_not_returned_are_not_judged() -> None:
+    report = check(torch_style.without_biases, layout="torch", max_examples=5)
+    assert report.ok
+    assert [block.name for block in report.blocks] == [name for name in OUTPUTS if name != "C" and name[:2] != "db"]
 
 
 @pytest.mark.parametrize(
@@ -72,22 +62,16 @@ def test_what_is_handed_out_comes_back(layout: str) -> None:
         ("writes_weights", "writes_inputs", "weight_hh_l0 changed during the call"),
     ],
 )
-def test_what_it_does_wrong_is_told_by_its_own_names(name: str, kind: str, said: str) -> None:
+def test_a_fault_of_the_adapter_is_told_by_the_names_of_its_layout(name: str, kind: str, said: str) -> None:
     report = check(getattr(torch_style, name), layout="torch", max_examples=4)
-    (failure,) = [failure for failure in report.failures if failure.kind == kind]
-    assert said in failure.text
-    assert failure.repeat.endswith(" --layout torch")
+    (failure,) = [failure for failure in report.to_json()["failures"] if failure["kind"] == kind]
+    assert said in failure["text"]
+    assert failure["repeat"].endswith(" --layout torch")
     assert {block.name for block in report.blocks} >= {"h", "C_T", "dx", "dh0", "dC0"}
     assert all(block.ok for block in report.blocks if block.name[:2] not in ("dW", "dU", "db"))
 
 
-def test_biases_that_do_not_come_are_not_judged() -> None:
-    report = check(torch_style.without_biases, layout="torch", max_examples=5)
-    assert report.ok
-    assert [block.name for block in report.blocks] == [name for name in RETURNED if name[:2] != "db"]
-
-
-def test_wrong_values_are_told_by_the_runs_names_and_the_command_repeats_them(
+def test_wrong_values_are_told_by_the_names_of_the_run_and_can_be_repeated(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     saved = tmp_path / "shows.py"
@@ -109,21 +93,15 @@ def test_an_unusable_layout_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "the layout is 'torch'; expected 'manual': a program gets the run's own" in capsys.readouterr().err
 
 
-def test_pytest_judges_it_in_its_layout(pytester: pytest.Pytester) -> None:
-    def judged(name: str, *options: str) -> pytest.RunResult:
-        target = f"--lstm={MODULE}:{name}"
-        return pytester.runpytest_inprocess(
-            target, "--lstm-layout=torch", "--lstm-runs=5", "-p", "no:randomly", *options
-        )
-
-    result = judged("right", "-rs")
-    result.assert_outcomes(passed=COUNT - 1, skipped=1)
-    result.stdout.fnmatch_lines(["lstm: *:right, 5 runs, float64, layout torch, seed 0; *", "*C is not returned*"])
-    result = judged("gates_exchanged", "-k", "values")
-    result.assert_outcomes(passed=len(RETURNED) - 2, failed=2, skipped=1, deselected=COUNT - len(OUTPUTS))
-    result.stdout.fnmatch_lines(["*dW_f is wrong on * of 8 runs*", "Repeat with: * --layout torch", "FAILED *dW_i*"])
-    result = judged("one_bias_forgotten", "-k", "outputs or dx")
-    result.assert_outcomes(passed=1, failed=1, deselected=COUNT - 2)
-    result.stdout.fnmatch_lines(
-        ["it returns gradients that do not lie as the weights do: the gradients of bias_ih_l0 *"]
+def test_pytest_judges_an_adapter_in_its_layout(pytester: pytest.Pytester) -> None:
+    options = "--lstm-layout=torch", "--lstm-runs=5", "-p", "no:randomly", "-ra", "-k", "values or outputs"
+    result = pytester.runpytest_inprocess(f"--lstm={MODULE}:gates_exchanged", *options)
+    result.assert_outcomes(
+        passed=len(OUTPUTS) - 2, failed=2, skipped=1, deselected=result.parseoutcomes()["deselected"]
     )
+    said = "*C is not returned*", "FAILED *dW_f*", "FAILED *dW_i*"
+    head = "lstm: *:gates_exchanged, 5 runs, float64, layout torch, seed 0; *"
+    result.stdout.fnmatch_lines([head, "*dW_f is wrong on * of 8 runs*", "Repeat with: * --layout torch", *said])
+    result = pytester.runpytest_inprocess(f"--lstm={MODULE}:one_bias_forgotten", *options[:2], "-k", "outputs or dx")
+    result.assert_outcomes(passed=1, failed=1, deselected=result.parseoutcomes()["deselected"])
+    result.stdout.fnmatch_lines(["it returns gradients that do not lie as the weights do: the gradients of bias_ih*"])

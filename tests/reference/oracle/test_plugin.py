@@ -42,7 +42,7 @@ def test_a_right_lstm_passes_every_test_in_an_empty_folder(pytester: pytest.Pyte
     ])  # fmt: skip
 
 
-def test_what_a_wrong_one_fails_is_named_with_the_command_that_repeats_it(pytester: pytest.Pytester) -> None:
+def test_a_wrong_output_is_named_with_the_command_that_repeats_the_run(pytester: pytest.Pytester) -> None:
     result = judged(pytester, "only_long", "-k", "values")
     result.assert_outcomes(passed=len(OUTPUTS) - 1, failed=1, deselected=COUNT - len(OUTPUTS))
     result.stdout.fnmatch_lines([
@@ -58,7 +58,7 @@ def test_misbehaviour_fails_its_own_test_alone(pytester: pytest.Pytester) -> Non
     result.stdout.fnmatch_lines(["it crashes the process: died of SIGSEGV*", "FAILED lstm::returns*"])
 
 
-def test_what_is_not_returned_or_refused_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
+def test_an_output_that_is_not_returned_or_a_refused_run_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
     result = judged(pytester, "forward_only", "-rs")
     result.assert_outcomes(passed=COUNT - 16, skipped=16)
     result.stdout.fnmatch_lines(["*dW_f is not returned"])
@@ -119,7 +119,7 @@ def test_without_its_option_the_plugin_imports_nothing(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile("import sys\ndef test_mine(): assert not {'jax', 'numpy'} & set(sys.modules)")
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for others import what they like
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins import what they like
     result = pytester.runpytest_subprocess("-p", "lstm-oracle", "--trace-config")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*reference*oracle*plugin.py"])
@@ -148,7 +148,7 @@ def test_parametrize_with_checks_takes_a_list() -> None:
         parametrize_with_checks(adapters.right)  # type: ignore[arg-type]
 
 
-def test_it_works_from_the_wheel_in_an_empty_folder_without_a_checkout(tmp_path: Path) -> None:
+def test_the_wheel_works_in_an_empty_folder_without_a_checkout(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -1,4 +1,4 @@
-"""The scale of every block and the tolerance, number by number, as the head of `tolerance.py` puts them."""
+"""The scale of every block and the tolerance, number by number, as the docstring of `tolerance.py` states them."""
 
 from __future__ import annotations
 
@@ -52,14 +52,16 @@ def cells(inputs: Blocks, truth: Blocks) -> list[float]:
     return [max(1, largest(C)) for C in [inputs["C0"], *truth["C"]][: len(truth["C"])]]
 
 
-CASES = pytest.mark.parametrize("size", [1, 0.01, 30])
+STATES = pytest.mark.parametrize("size", [1, 0.01, 30])
 
 
-@CASES
-def test_what_is_computed_in_a_step_has_the_size_of_what_enters_it(size: float) -> None:
+@STATES
+def test_a_block_of_a_step_has_the_scale_of_what_enters_the_step(size: float) -> None:
     inputs, truth = drawn(size=size)
     found = tolerance.scales(inputs, truth)
-    assert set(found) == {*BLOCKS, "C_T"}
+    assert {name: scale.ndim for name, scale in found.items()} == {name: len(d) for name, d in BLOCKS.items()} | {
+        "C_T": 2
+    }
     for t, (a, c) in enumerate(zip(arriving(truth), cells(inputs, truth), strict=True)):
         want = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), 1.0) | {"C": c, "δ1": a}
         want |= {f"δ{n}": a * c for n in range(5, 17)} | {"δ3": a * c}
@@ -70,8 +72,8 @@ def test_what_is_computed_in_a_step_has_the_size_of_what_enters_it(size: float) 
             assert found[name][t, 0, 0] == pytest.approx(scale), (name, t)
 
 
-@CASES
-def test_what_goes_from_step_to_step_has_the_size_of_where_it_comes_from(size: float) -> None:
+@STATES
+def test_a_block_that_crosses_steps_has_the_scale_of_the_step_that_it_comes_from(size: float) -> None:
     inputs, truth = drawn(size=size)
     found, came, cell = tolerance.scales(inputs, truth), arriving(truth), cells(inputs, truth)
     for name, factor in {"δ2": norm(inputs, "W"), "δ4": 1.0}.items():
@@ -84,8 +86,8 @@ def test_what_goes_from_step_to_step_has_the_size_of_where_it_comes_from(size: f
     assert found["C_T"] == pytest.approx(cell[2])
 
 
-@CASES
-def test_the_weights_gradients_add_up_as_a_random_walk_does(size: float) -> None:
+@STATES
+def test_the_scale_of_a_weight_s_gradient_is_the_root_of_the_sum_of_squares_over_the_steps(size: float) -> None:
     inputs, truth = drawn(size=size)
     found = tolerance.scales(inputs, truth)
     h_prev = np.maximum(np.abs([inputs["h0"], *truth["h"]][:3]), 1 / 16)
@@ -98,7 +100,7 @@ def test_the_weights_gradients_add_up_as_a_random_walk_does(size: float) -> None
 
 
 @pytest.mark.parametrize("loud", ["δ1", "δ2", "δ4"])
-def test_what_arrives_by_any_way_counts(loud: str) -> None:
+def test_the_largest_of_the_three_gradients_that_arrive_counts(loud: str) -> None:
     inputs, truth = drawn()
     truth[loud][1] *= -100
     found = tolerance.scales(inputs, truth)["δ1"].ravel()
@@ -106,7 +108,7 @@ def test_what_arrives_by_any_way_counts(loud: str) -> None:
     assert found[1] == largest(truth[loud][1])
 
 
-def test_a_gradient_that_is_cancelled_later_keeps_its_size() -> None:
+def test_a_gradient_that_cancels_on_its_way_back_keeps_its_scale_times_the_forget_gate() -> None:
     inputs, truth = drawn()
     for f, share in ((0.001, 1 / 16), (0.5, 0.5)):
         truth["f"] = np.full_like(truth["f"], f)
@@ -116,7 +118,7 @@ def test_a_gradient_that_is_cancelled_later_keeps_its_size() -> None:
         np.testing.assert_allclose(found, [last * share**2, last * share, last], rtol=1e-12)
 
 
-def test_the_scales_of_runs_without_steps_rows_or_inputs() -> None:
+def test_runs_without_steps_rows_or_inputs_have_scales() -> None:
     inputs, truth = drawn(T=0)
     found = tolerance.scales(inputs, truth)
     assert (found["dh0"], found["dC0"], found["C_T"]) == (largest(inputs["dh_T"]), largest(inputs["dC_T"]), 1)
@@ -134,46 +136,45 @@ def test_the_scales_of_runs_without_steps_rows_or_inputs() -> None:
     assert tolerance.scales(inputs, truth)["dh0"] == 0
 
 
-def test_weights_of_any_precision_have_their_norm_in_float64() -> None:
+def test_the_norm_of_float32_weights_does_not_overflow() -> None:
     inputs, truth = drawn()
     inputs |= {f"W_{gate}": np.full((5, 5), 1e30, np.float32) for gate in "figo"}
     found = tolerance.scales(inputs, truth)
     np.testing.assert_allclose(found["δ25"], sqrt(20) * 1e30 * found["δ3"], rtol=1e-6)
 
 
-def test_64_units_are_allowed_or_2_a_step_or_8_times_what_autodiff_loses_in_float32() -> None:
+def test_the_tolerance_is_64_units_or_2_a_step_or_8_times_the_loss() -> None:
     assert tolerance.tolerance(0, 0) == tolerance.tolerance(8, 32) == 64
     assert tolerance.tolerance(8.5, 32) == 68
     assert tolerance.tolerance(8, 33) == 66
     assert tolerance.tolerance(16, 1000) == 2000
-    assert tolerance.FAR_BELOW * tolerance.tolerance(0, 0) == 16
+    assert tolerance.tolerance(0, 1000) == 2000
 
 
-def test_a_run_is_suspected_that_loses_more_than_its_sums_explain() -> None:
+def test_a_run_is_suspected_that_loses_more_than_the_rounding_of_its_sums_explains() -> None:
     for terms, steps, most in ((0, 1, 1.5), (1, 1, 1.5), (4, 1, 3), (64, 1, 12), (64, 32, 12), (64, 48, 18)):
         assert not tolerance.suspected(most, steps, terms)
         assert not tolerance.suspected(most / 2, steps, terms)
         assert tolerance.suspected(1.001 * most, steps, terms)
 
 
-def test_the_margin_is_more_than_luck_may_take_from_a_run_and_its_neighbours() -> None:
+def test_the_margin_times_the_loss_is_exceeded_by_chance_in_one_of_many_million_runs() -> None:
     """A normal number over the root mean square of n others is Student's t of n degrees of freedom."""
     for others, chance in ((1, 0.08), (1 + tolerance.NEIGHBOURS, 1.5e-8)):
         assert 2 * stats.t.sf(tolerance.MARGIN * sqrt(others), others) == pytest.approx(chance, rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float64)])
-def test_a_unit_is_eps_times_the_scale_but_for_what_is_below_the_normal_range(dtype: np.dtype) -> None:
+def test_a_unit_is_eps_times_the_scale_plus_the_smallest_normal_number(dtype: np.dtype) -> None:
     eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
     error, scale = np.array([[3 * eps], [-12 * eps], [0]]), np.array([[[1.0]], [[4.0]]])
     np.testing.assert_allclose(tolerance.units(error, scale, dtype).squeeze(), [[3, 12, 0], [0.75, 3, 0]], rtol=1e-12)
     np.testing.assert_allclose(tolerance.units(np.array([tiny, 5 * tiny]), np.array(0.0), dtype), [1, 5], rtol=1e-12)
     assert tolerance.units(np.array(tiny), np.array(tiny / eps), dtype) == pytest.approx(1 / 2)
-    with np.errstate(over="raise"):
-        assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
+    assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
 
 
-def test_what_is_not_a_number_or_has_no_scale_is_infinitely_wrong() -> None:
+def test_an_error_that_is_not_finite_or_has_no_finite_scale_is_infinitely_many_units() -> None:
     error, scale = np.array([0, np.nan, np.inf, -np.inf, 1, 0]), np.array([1, 1, 1, 1, np.inf, np.inf])
     assert tolerance.units(error, scale, np.dtype(np.float64)).tolist() == [0] + [np.inf] * 5
 
@@ -182,31 +183,21 @@ def test_what_is_not_a_number_or_has_no_scale_is_infinitely_wrong() -> None:
     ("dtype", "loss", "steps", "tells"),
     [
         ("f8", 8.3e4, 1, True),
-        ("f8", 8.4e4, 1, False),  # float32 itself loses a hundredth
+        ("f8", 0.01 * 2**23, 1, False),  # float32 itself loses a hundredth, just so
         ("f4", 1.04e4, 1, True),
         ("f4", 1.05e4, 1, False),
         ("f4", 0, 41_000, True),
         ("f4", 0, 43_000, False),
     ],
 )
-def test_a_run_tells_nothing_if_rounding_may_change_it_by_more_than_a_hundredth(
+def test_a_run_tells_right_from_wrong_unless_rounding_may_change_it_by_a_hundredth(
     dtype: str, loss: float, steps: int, tells: bool
 ) -> None:
     assert tolerance.tells(loss, steps, np.dtype(dtype)) is tells
 
 
-def test_a_run_that_rounding_may_change_by_just_as_much_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tolerance, "MOST_ROUNDING", tolerance.LEAST * 2.0**-52)
-    assert tolerance.tells(0, 1, np.dtype("f8")) is False
-
-
-def test_a_scale_has_the_dimensions_of_its_block() -> None:
-    dimensions = {name: len(dims) for name, dims in BLOCKS.items()} | {"C_T": 2}
-    assert {name: scale.ndim for name, scale in tolerance.scales(*drawn()).items()} == dimensions
-
-
 @pytest.mark.parametrize("T", [1, 2, 3, 9])
-def test_runs_of_one_shape_may_be_stacked(T: int) -> None:
+def test_stacked_runs_have_the_scales_of_each_run(T: int) -> None:
     runs = [drawn(T=T, size=size, seed=seed) for seed, size in enumerate((1, 0.01, 30, 1))]
     together = [{name: np.stack([run[k][name] for run in runs]) for name in runs[0][k]} for k in (0, 1)]
     found = tolerance.scales(together[0], together[1])
@@ -216,7 +207,7 @@ def test_runs_of_one_shape_may_be_stacked(T: int) -> None:
             np.testing.assert_allclose(found[name][lane], scale, rtol=1e-14, err_msg=name)
 
 
-def test_rows_that_only_pad_a_run_do_not_count() -> None:
+def test_padding_rows_do_not_change_a_scale() -> None:
     inputs, truth = drawn(B=2)
     padded = [
         {name: np.pad(a, [(0, 3 * (dim == "B")) for dim in dims[name]]) for name, a in some.items()}
