@@ -45,7 +45,7 @@ compare: $(STAMP) ## count what this suite, gradient checks and ONNX's vectors c
 found: $(STAMP) ## judge the known packages that are installed in .venv, and write what is found; minutes
 	@$(PYTORCH)
 	@$(BIN)/python -c 'import equinox, haiku, keras' 2>/dev/null || $(PIP) install 'equinox>=0.11' 'dm-haiku>=0.0.13' 'keras>=3.9'
-	@$(BIN)/lstm-oracle peers --found reference/oracle/packages/FOUND.md $(ARGS)
+	@$(BIN)/python -m tests.found $(ARGS)
 
 bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
 	@$(PLOTS)

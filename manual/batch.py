@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from manual.factors import factors
-from manual.rooms import Room
 from manual.unit import Array, Params, Tape
+from manual.workspace import Room
 
 CACHED = 2**17  # bytes of a gate whose factors are made together, for them to stay in the cache
 SMALL = 10**6  # multiplications in a product: with AVX-512, OpenBLAS packs neither factor of those that have no more

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from manual import door
+from manual import api as door
 from manual.derivation import Edges, Step, step, updates
 from manual.derivation import deltas as step_deltas
 from manual.unit import Array, Gradients, Params, Tape, empty_tape, unchecked
@@ -68,7 +68,7 @@ def steps_back(
     """Every step with its edges, from the last to the first.
 
     `edges` makes the dictionary that receives them: a judge passes one that keeps or replaces what is
-    written there (`reference.oracle.errata`).
+    written there (`lstm_oracle.verify.errata`).
     """
     δ25, δ11 = dh_T, dC_T
     for t in reversed(range(len(tape.x))):

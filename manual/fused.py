@@ -6,7 +6,7 @@ What takes time is the matrix products, then the memory, then, for small units, 
   gates from x where the whole is much. A block is short, so that for units of usual size what one call leaves in the
   cache is still there for the next.
 - The steps of a block are `manual.batch`'s, or for one sequence `manual.single`'s. A way is a room with its steps:
-  a pass takes one, and leaves it to the next (`manual.rooms`).
+  a pass takes one, and leaves it to the next (`manual.workspace`).
 - What takes δ3 and δ8 to the gates depends on the forward pass alone: `manual.factors` computes it for many steps.
 - The loops run over views of rows, which are made faster so than by an index, and give `out` by position, which is
   called faster than by name; `dot` is the method, faster than the function.
@@ -21,7 +21,8 @@ from typing import overload
 
 import numpy as np
 
-from manual import batch, door, single
+from manual import api as door
+from manual import batch, single
 from manual.checks import checked_size
 from manual.unit import Array, CheckpointedTape, Gradients, Params, States, Tape, empty_tape, unchecked
 

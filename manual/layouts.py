@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from manual.checks import Array
-from manual.named import fitting
+from manual.name_checks import fitting
 from manual.unit import GATES, Params
 
 KINDS = ("W", "U", "b", "second_b")  # W first: it tells H

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from manual.factors import factors
-from manual.rooms import Room, Rows
 from manual.unit import Array, Params, Tape
+from manual.workspace import Room, Rows
 
 MOST_UNITS = 40  # that go back by Jacobians
 NUMBERS = 2**17  # in the room of a block, and in the matrices that are made together: they stay in the cache

@@ -1,9 +1,7 @@
-"""The canary: mistakes are planted in a copy of the program, and its own commands have to find them, by name.
+"""Plants mistakes in a copy of the program, which its own commands have to find and name: python -m tests.canary.
 
-    python -m tests.canary
-
-leans on no test runner, so that a judge that has fallen asleep turns CI red even where every test
-has. The exit status is 1 if a mistake goes unseen, or is called something else.
+This depends on no test runner, so that CI fails if the oracle no longer notices mistakes, even if every test passes.
+The exit status is 1 if a mistake goes unnoticed, or is given another name.
 """
 
 from __future__ import annotations
@@ -70,8 +68,9 @@ def judged(planted: Planted) -> tuple[int, str]:
             raise SystemExit(f"{planted.file} does not have {planted.right!r} once: plant another mistake")
         file.write_text(text.replace(planted.right, planted.wrong), encoding="utf-8")
         Path(folder, "planted.py").write_text(ADAPTER, encoding="utf-8")
-        command = [sys.executable, "-m", "reference.oracle.cli", *planted.command]
-        environment = os.environ | {"PYTHONPATH": folder, "PYTHONUTF8": "1"}
+        command = [sys.executable, "-m", "lstm_oracle.cli.main", *planted.command]
+        paths = os.pathsep.join([folder, str(Path(folder, "reference"))])
+        environment = os.environ | {"PYTHONPATH": paths, "PYTHONUTF8": "1"}
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
         return done.returncode, done.stdout + done.stderr
 

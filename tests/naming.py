@@ -22,13 +22,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Derived, Unfit, Unit, compose
-from reference.oracle.cases import SHAPES, Case, draw_case, draw_inputs
-from reference.oracle.diagnosis import Evidence, diagnose
-from reference.oracle.findings import judge
-from reference.oracle.truth import Truth, truths
-from reference.oracle.verify import SUBJECTS
-from reference.run import OUTPUTS, Array, DType
+from lstm_oracle.diagnosis.bugs import CATALOGUE, Bug, HandDerived, HandDerivedUnmapped, ShapeMismatch, Unit, compose
+from lstm_oracle.diagnosis.fit import Evidence
+from lstm_oracle.diagnosis.search import diagnose
+from lstm_oracle.inputs.cases import LARGEST_SIZES, Case, draw_case, draw_inputs
+from lstm_oracle.run import OUTPUTS, Array, DType
+from lstm_oracle.truth.truth import Finding, Truth, truths
+from lstm_oracle.verify.verify import SUBJECTS
 
 COLUMNS = ("caught", "exactly", "among", "same", "unnamed", "wrongly")
 SIZES = ((5, 3, 4, 6), (3, 2, 5, 4), (4, 4, 5, 5))  # the last one for what needs D = H, or T = B
@@ -50,7 +50,7 @@ def generic(seed: int, dtype: DType) -> Known:
 def drawn(seed: int, count: int, dtype: DType) -> Known:
     """The first runs of all regimes that fit the smallest shape and have something in them."""
     every = (draw_case(seed, number, dtype) for number in range(100 * count))
-    cases = [case for case in every if 0 not in case.sizes and np.all(np.array(case.sizes) <= SHAPES[0])][:count]
+    cases = [case for case in every if 0 not in case.sizes and np.all(np.array(case.sizes) <= LARGEST_SIZES[0])][:count]
     return [*zip(cases, truths(cases), strict=True)]
 
 
@@ -60,7 +60,7 @@ def run(unit: type[Unit], case: Case) -> dict[str, Array] | None:
         try:
             program = unit(case.inputs)
             found = program.states() | program.gradients()
-        except Unfit:
+        except ShapeMismatch:
             return None
     return {name: np.array(found[name]) for name in OUTPUTS}
 
@@ -71,9 +71,14 @@ def evidence_of(unit: type[Unit], known: Known) -> list[Evidence]:
     return [Evidence(case.inputs, truth, out, case.dtype) for case, truth, out in ran if out is not None]
 
 
+def compared(e: Evidence) -> Iterator[Finding]:
+    """Compare the outputs of a run with its truth."""
+    return (e.truth.compare(name, array, e.dtype) for name, array in e.outputs.items())
+
+
 def is_caught(evidence: Sequence[Evidence]) -> bool:
     """Whether the judge finds a wrong block."""
-    return any(not finding.ok for e in evidence for finding in judge(e.truth, e.outputs, e.dtype))
+    return any(not finding.ok for e in evidence for finding in compared(e))
 
 
 def same(one: type[Unit], other: type[Unit], fresh: Known) -> bool:
@@ -100,7 +105,7 @@ def verdict(bugs: tuple[Bug, ...], base: type[Unit], known: Known, fresh: Known)
     if not named:
         print(f"    {ids(bugs)} was not named", file=sys.stderr)
         return "unnamed"
-    bases = Unit, Derived, AsNamed
+    bases = Unit, HandDerived, HandDerivedUnmapped
     program = compose(bugs, base)
     if all(any(same(program, compose(other, b), fresh) for b in bases) for other in named):
         print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}, which is the same", file=sys.stderr)
@@ -168,7 +173,7 @@ def main() -> int:
         bugs = [bug for bug in CATALOGUE.values() if bug.kind != "precision" or dtype == np.float64]
         rng = np.random.default_rng(chosen.seed)
         singles = [((bug,), Unit) for bug in bugs]
-        by_hand = [((bug,), Derived) for bug in bugs if bug.forward and bug.kind != "precision"]
+        by_hand = [((bug,), HandDerived) for bug in bugs if bug.forward and bug.kind != "precision"]
         pairs = [(some, Unit) for some in combinations(rng, bugs, 2, chosen.pairs)]
         triples = [(some, Unit) for some in combinations(rng, bugs, 3, chosen.triples)]
         wrong += right_programs(40, dtype)

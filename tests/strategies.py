@@ -12,7 +12,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from reference.oracle.cases import REGIMES, SHAPES, Case, Regime, Sizes, draw_inputs
+from lstm_oracle.inputs.cases import LARGEST_SIZES, REGIMES, Case, Regime, Sizes, draw_inputs
 
 DTYPES = ("float64", "float32")
 UPSTREAM = ("dh", "dh_T", "dC_T")
@@ -37,8 +37,10 @@ def without_zeros(sizes: Sizes, dtype: str = "float64") -> Case:
 
 
 def range_of(sizes: Sizes) -> Sizes:
-    """The smallest of SHAPES that holds these sizes."""
-    return min((s for s in SHAPES if all(size <= most for size, most in zip(sizes, s, strict=True))), key=math.prod)
+    """The smallest of LARGEST_SIZES that holds these sizes."""
+    return min(
+        (s for s in LARGEST_SIZES if all(size <= most for size, most in zip(sizes, s, strict=True))), key=math.prod
+    )
 
 
 @st.composite
@@ -47,7 +49,7 @@ def sizes(draw: st.DrawFn) -> Sizes:
     free = [FREE] if settings.get_current_profile_name() == "deep" else []
     alike = draw(st.sampled_from([False] * 7 + [True]))
     found: list[int] = []
-    for most in draw(st.sampled_from([*SHAPES * 12, *free])):
+    for most in draw(st.sampled_from([*LARGEST_SIZES * 12, *free])):
         found.append(draw(st.sampled_from([n for n in range(1, most + 1) if alike or n not in found])))
     zero = draw(st.sampled_from([None] * 13 + [0, 1, 2]))
     if zero is not None:

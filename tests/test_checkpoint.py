@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
+from lstm_oracle.inputs.cases import Case, Sizes
+from lstm_oracle.run import Array
 from manual import bptt
-from reference.oracle.cases import Case, Sizes
-from reference.run import Array
 from tests.strategies import DTYPES, drawn, runs
 from tests.twins import judge, named, params_of, same_bits, upstream_of
 

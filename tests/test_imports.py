@@ -1,113 +1,145 @@
-"""The layers: manual on NumPy alone, the truths without manual, the oracle on both, nobody on the tests."""
+"""The order of the packages and wings: each imports only those before it, and what is light stays light."""
 
 from __future__ import annotations
 
 import ast
-import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import lstm_oracle
 import manual
-import reference
 
-PACKAGES = {package.__name__: Path(package.__file__ or "").parent for package in (manual, reference)}
+ROOTS = {package.__name__: Path(package.__file__ or "").parent for package in (manual, lstm_oracle)}
 MODULES = {
     ".".join((name, *path.relative_to(folder).with_suffix("").parts)).removesuffix(".__init__"): path
-    for name, folder in PACKAGES.items()
+    for name, folder in ROOTS.items()
     for path in folder.rglob("*.py")
 }
 STANDARD = set(sys.stdlib_module_names)
-TRUTH = {f"reference{module}" for module in ("", ".run", ".lstm", ".probes", ".at_once", ".series")}
+WINGS = [
+    *("run", "autodiff", "certified", "inputs", "truth", "candidates", "comparison", "diagnosis", "reports", "judging"),
+    *("layouts", "verify", "vectors", "conformance", "pytest_plugin", "cli"),
+]
+USES_MANUAL = {"certified", "inputs", "candidates", "layouts", "verify"}
+TRUTH = {"numpy", "numpy.typing", "jax", "jax.numpy", "flint"}
 
 
-def imported(module: str) -> set[str]:
-    """The modules that a file imports anywhere in it, in full."""
-    tree, found = ast.parse(MODULES[module].read_text(encoding="utf-8")), set()
-    for node in ast.walk(tree):
+def imports_of(module: str) -> set[str]:
+    """The full names of the modules that a file imports anywhere in it, except for type checking alone."""
+    found: set[str] = set()
+    pending: list[ast.AST] = [ast.parse(MODULES[module].read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module} imports by a relative name"
+            assert node.level == 0, f"{module} uses a relative import"
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else str(node.module) for name in names}
+        pending += ast.iter_child_nodes(node)
     return found
 
 
-def foreign(module: str) -> set[str]:
+def third_party(module: str) -> set[str]:
     """The imports of a file that are not the standard library's."""
-    return {name for name in imported(module) if name.split(".")[0] not in STANDARD}
+    return {name for name in imports_of(module) if name.split(".")[0] not in STANDARD}
+
+
+def wing_of(module: str) -> str:
+    """The wing that a module belongs to."""
+    return module.split(".")[1]
+
+
+OURS = [module for module in MODULES if module.startswith("lstm_oracle.")]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("manual")])
-def test_manual_imports_numpy_and_itself(module: str) -> None:
-    assert {name.split(".")[0] for name in foreign(module)} <= {"numpy", "manual"}
+def test_manual_imports_numpy_and_itself_alone(module: str) -> None:
+    assert {name.split(".")[0] for name in third_party(module)} <= {"numpy", "manual"}
 
 
-@pytest.mark.parametrize("module", sorted(TRUTH))
-def test_the_truth_imports_jax_and_itself(module: str) -> None:
-    allowed = {"numpy", "numpy.typing", "jax", "jax.numpy", "flint"} | TRUTH
-    assert foreign(module) <= ({"numpy", "numpy.typing"} if module == "reference.run" else allowed)
+@pytest.mark.parametrize("module", OURS)
+def test_every_wing_imports_only_the_wings_before_it(module: str) -> None:
+    before = WINGS[: WINGS.index(wing_of(module)) + 1]
+    imported = {name for name in imports_of(module) if name.startswith("lstm_oracle.")}
+    assert {wing_of(name) for name in imported} <= set(before)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    graph = {name: {n for n in imports_of(name) if n in MODULES and n not in packages} for name in MODULES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, with the circle
+
+
+@pytest.mark.parametrize("module", OURS)
+def test_only_the_wings_that_say_so_import_manual(module: str) -> None:
+    uses = any(name.split(".")[0] == "manual" for name in imports_of(module))
+    assert not uses or wing_of(module) in USES_MANUAL
+
+
+@pytest.mark.parametrize("module", [m for m in OURS if wing_of(m) in ("run", "autodiff") or m.endswith(".series")])
+def test_the_truth_imports_neither_manual_nor_the_rest_of_the_oracle(module: str) -> None:
+    truth = {name for name in MODULES if wing_of(f"{name}.") in ("", "run", "autodiff") or name.endswith(".series")}
+    assert third_party(module) <= TRUTH | truth
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_nobody_imports_the_tests(module: str) -> None:
-    assert not {name.split(".")[0] for name in imported(module)} & {"tests", "conftest"}
+def test_nothing_imports_the_tests(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports_of(module)} & {"tests", "conftest"}
 
 
-def test_the_derivation_and_the_unit_know_nothing_of_time_or_of_the_fast_twin() -> None:
-    assert foreign("manual.derivation") == {"numpy", "numpy.typing"}
-    assert "manual.fused" not in foreign("manual.bptt")
-    assert not {"manual.bptt", "manual.derivation"} & foreign("manual.fused")
+def test_the_derivation_knows_nothing_of_time_and_neither_implementation_of_the_other() -> None:
+    assert third_party("manual.derivation") == {"numpy", "numpy.typing"}
+    assert "manual.fused" not in third_party("manual.bptt")
+    assert not {"manual.bptt", "manual.derivation"} & third_party("manual.fused")
 
 
-def after(program: str) -> set[str]:
-    """The top-level modules that a new Python has in it after a program."""
-    told = f"{program}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+def modules_after(program: str) -> set[str]:
+    """The top-level modules that a new Python has loaded after a program."""
+    script = f"{program}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_manual_brings_numpy_and_nothing_else() -> None:
+def test_using_manual_loads_numpy_and_nothing_else() -> None:
     numpy = "import numpy as np; rng = np.random.default_rng(0)"
     used = """
 import manual
 tape = manual.forward(manual.Params.init(rng, 2, 3), np.ones((2, 1, 2)))
 manual.backward(tape, tape.h), manual.deltas(tape, tape.h)
 """
-    assert after(numpy + used) - after(numpy) - STANDARD == {"manual"}
+    assert modules_after(numpy + used) - modules_after(numpy) - STANDARD == {"manual"}
 
 
-def test_the_reference_does_not_bring_manual() -> None:
-    used = "import reference; reference.forward, reference.backward, reference.deltas"
-    brought = after(used)
-    assert "jax" in brought
-    assert "manual" not in brought
+def test_the_autodiff_twin_does_not_load_manual() -> None:
+    loaded = modules_after("import lstm_oracle; lstm_oracle.autodiff.forward")
+    assert "jax" in loaded
+    assert "manual" not in loaded
 
 
-def cpu_time(*arguments: str) -> float:
-    """The least seconds of CPU that a new Python takes for this, of several times."""
-    return min(_cpu_time(arguments) for _ in range(5))
+@pytest.mark.parametrize("program", ["import lstm_oracle", "import lstm_oracle.pytest_plugin"])
+def test_the_package_and_the_plugin_load_neither_numpy_nor_jax_before_they_are_used(program: str) -> None:
+    assert not modules_after(program) & {"numpy", "jax", "manual"}
 
 
-def _cpu_time(arguments: Sequence[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def test_help_loads_neither_numpy_nor_jax() -> None:
+    program = """
+from contextlib import suppress
+from lstm_oracle.cli.main import main
+with suppress(SystemExit):
+    main(["--help"])
+"""
+    assert not modules_after(program) & {"numpy", "jax", "manual"}
 
 
-def test_an_import_and_the_command_s_help_take_little() -> None:
-    numpy = cpu_time("-c", "import numpy")
-    assert cpu_time("-c", "import manual") < 1.6 * numpy  # 1.05 was measured, and 1.2 without .pyc files
-    assert cpu_time("-m", "reference.oracle.cli", "--help") < 1.6 * numpy  # 0.65 was measured
-
-
-def test_the_public_names_are_there() -> None:
-    assert {"Params", "forward", "backward", "deltas"} <= set(manual.__all__)
-    assert {"forward", "backward", "deltas"} <= set(reference.__all__)
-    for package in (manual, reference):
-        assert all(hasattr(package, name) for name in package.__all__)
+@pytest.mark.parametrize("package", [manual, lstm_oracle])
+def test_dir_shows_the_public_names_alone(package: object) -> None:
+    public = set(package.__all__)  # type: ignore[attr-defined]
+    assert set(dir(package)) == public
+    assert all(hasattr(package, name) for name in public)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
+from lstm_oracle.inputs.cases import Case, Sizes
 from manual import States
-from reference.oracle.cases import Case, Sizes
 from tests.strategies import DTYPES, drawn, runs
 from tests.twins import agree, forward, params_of, same_bits
 

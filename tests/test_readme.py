@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reference.oracle import cli
+from lstm_oracle.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+PADDED_BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
 FILE = re.compile(r"(?:#|//|/\*) ([\w./-]+\.\w+)")
 MAKE = {"make verify": "lstm-oracle verify", "make test": "python -m pytest"}
 # What is added to a command that would take long here.
@@ -31,11 +31,11 @@ WRONG = "lstm-oracle check", "pytest"  # what judges one of the two wrong LSTMs,
 
 
 def test_no_block_is_of_a_kind_that_nobody_runs() -> None:
-    assert {language for language, _ in BLOCKS} == {"console", "python", "pycon", "text", "yaml"}
+    assert {language for language, _ in PADDED_BLOCKS} == {"console", "python", "pycon", "text", "yaml"}
 
 
 def test_the_make_targets_do_what_is_said() -> None:
-    lines = [line for language, text in BLOCKS if language == "console" for line in text.splitlines()]
+    lines = [line for language, text in PADDED_BLOCKS if language == "console" for line in text.splitlines()]
     assert {line.removeprefix("$ ") for line in lines if line.startswith("$ make ")} == MAKE.keys()
     for command, program in MAKE.items():
         dry = subprocess.run([*command.split(), "-n"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -43,14 +43,14 @@ def test_the_make_targets_do_what_is_said() -> None:
 
 
 def test_verify_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    at = next(k for k, (language, text) in enumerate(BLOCKS) if language == "console" and "make verify" in text)
+    at = next(k for k, (language, text) in enumerate(PADDED_BLOCKS) if language == "console" and "make verify" in text)
     assert cli.main(["verify", "--runs", "24"]) == 0
-    assert numberless(capsys.readouterr().out) == numberless(BLOCKS[at + 1][1])
+    assert numberless(capsys.readouterr().out) == numberless(PADDED_BLOCKS[at + 1][1])
 
 
 def test_the_blocks_do_what_they_show(tmp_path: Path) -> None:
     names: dict[str, object] = {}
-    for (language, text), (follows, shown) in zip(BLOCKS, [*BLOCKS[1:], ("", "")], strict=True):
+    for (language, text), (follows, shown) in zip(PADDED_BLOCKS, [*PADDED_BLOCKS[1:], ("", "")], strict=True):
         printed = run(language, text, tmp_path, names)
         if printed is not None and follows == "text":
             assert numberless(printed) == numberless(shown)
@@ -107,7 +107,7 @@ def numberless(text: str) -> list[str]:
 
 
 def test_the_folders_are_laid_out_as_drawn() -> None:
-    (drawn,) = (text for language, text in BLOCKS if language == "text" and text.startswith("manual/"))
+    (drawn,) = (text for language, text in PADDED_BLOCKS if language == "text" and text.startswith("manual/"))
     path = [ROOT]
     for line in drawn.splitlines():
         indent, entries = re.match(r"( *)([^\s,]+(?:, [^\s,]+)*)", line).groups()  # type: ignore[union-attr]

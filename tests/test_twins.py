@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.truth.batch import VALUES
+from lstm_oracle.verify import ours
 from manual import bptt, derivation, fused
-from reference.oracle import ours
-from reference.oracle.cases import Case
-from reference.oracle.truth import VALUES
 from tests.strategies import runs
 from tests.twins import TWINS, backward, forward, judge, named, upstream_of
 

@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import WEIGHTS, Array
+from lstm_oracle.truth import truth
 from manual import Gradients, Params, Tape, bptt, fused
-from reference.oracle import truth
-from reference.oracle.cases import Case
-from reference.run import WEIGHTS, Array
 
 EXACT = 1e-11  # a bound on errors in float64 that is none of the tolerance's making
 TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
@@ -44,7 +44,7 @@ def truth_of(run: Case) -> truth.Truth:
     if key not in _truths:
         if len(_truths) >= 500:
             _truths.clear()
-        _truths[key] = truth.truths([run])[0].alone()
+        _truths[key] = truth.truths([run])[0].detached()
     return _truths[key]
 
 

@@ -1,7 +1,7 @@
 """Computes the smallest set of test vectors that exposes every mistake: python -m tests.vectors [--numbers N].
 
 The vectors are chosen from a pool: runs of all regimes, of small sizes, so many numbers of each. A
-mistake in a dtype counts as exposed as `reference.oracle.vectors` says. First in number, then in the
+mistake in a dtype counts as exposed as `lstm_oracle.vectors` says. First in number, then in the
 numbers that they hold, then in their order in the pool, the chosen are the least that there are.
 
 To know all that every vector of the pool exposes would take hours. The minimum is found, and proven,
@@ -22,12 +22,12 @@ from itertools import product
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from reference.oracle.bugs import CATALOGUE, Bug
-from reference.oracle.cases import REGIMES, Case, Sizes
-from reference.oracle.truth import Truth
-from reference.oracle.vectors import DRAWS, DTYPES, Draw, drawn
-from reference.oracle.vectors.exposure import effect_of, shows
-from reference.run import INPUTS, OUTPUTS, Array, DType, sizes_of
+from lstm_oracle.diagnosis.bugs import CATALOGUE, Bug
+from lstm_oracle.inputs.cases import REGIMES, Case, Sizes
+from lstm_oracle.run import INPUTS, OUTPUTS, Array, DType, sizes_of
+from lstm_oracle.truth.truth import Truth
+from lstm_oracle.vectors import DRAWS, DTYPES, Draw, drawn
+from lstm_oracle.vectors.exposure import effect_of, shows
 
 FREE = (1, 1, 1, 1), (2, 1, 1, 2), (3, 2, 1, 2), (5, 1, 2, 2), (5, 2, 2, 2), (5, 2, 3, 4)
 FITTING = (3, 3, 2, 2), (5, 5, 1, 1), (5, 5, 2, 2), (5, 5, 3, 3), (6, 6, 2, 2)  # for what takes T = B and D = H

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from reference.oracle.cases import REGIMES
-from reference.oracle.truth import DELTAS, VALUES
-from reference.run import OUTPUTS
+from lstm_oracle.inputs.cases import REGIMES
+from lstm_oracle.run import OUTPUTS
+from lstm_oracle.truth.batch import DELTAS, VALUES
 
 HERE = Path(__file__).parent
 Figures = tuple[str, list[str], list[list[str]]]  # title, header, rows
@@ -129,7 +129,7 @@ def text(errors: list[Error], shares: dict[str, tuple[float, float]], tables: It
     return f"""\
 # How accurate floating point is here
 
-Written by `make accuracy`. The truth is `reference.certified`: balls, known to 25 digits and more. Judged are
+Written by `make accuracy`. The truth is `lstm_oracle.certified.certificate`: balls, known to 25 digits and more. Judged are
 `manual.bptt`, `manual.fused` and the autodiff of `reference` (JAX on the CPU), always in this order, on {runs} runs of
 B=2 and B=1 in turn, D=3, H=4, in both precisions.
 
@@ -154,7 +154,7 @@ B=2 and B=1 in turn, D=3, H=4, in both precisions.
 
 {lengths}
 "Typical" is the median over runs and results of ‖error‖ / ‖truth‖, in eps. "Worst" is the worst entry of all, in
-eps · scale, the unit of `reference/oracle/tolerance.py`.
+eps · scale, the unit of `reference/lstm_oracle/truth/tolerance.py`.
 
 {regimes}
 {forms}

@@ -13,13 +13,13 @@ import jax
 import numpy as np
 from flint import arb
 
-import reference
+from lstm_oracle import autodiff
+from lstm_oracle.certified.certificate import enclosed
+from lstm_oracle.certified.series import precision
+from lstm_oracle.inputs.cases import REGIMES, Case, Regime, draw_inputs
+from lstm_oracle.truth import tolerance
+from lstm_oracle.verify.ours import bptt_blocks, fused_blocks
 from manual import derivation
-from reference.certified import enclosed
-from reference.oracle import tolerance
-from reference.oracle.cases import REGIMES, Case, Regime, draw_inputs
-from reference.oracle.ours import bptt_blocks, fused_blocks
-from reference.series import precision
 
 DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 SUBJECTS = "bptt", "fused", "JAX"
@@ -112,10 +112,10 @@ def jax_blocks(case: Case) -> dict[str, np.ndarray]:
     weights = {name: array for name, array in run.items() if name[:2] in ("W_", "U_", "b_")}
     arguments = weights, run["x"], run["h0"], run["C0"]
     upstream = {name: run[name] for name in ("dh", "dh_T", "dC_T")}
-    h, C = reference.forward(*arguments)
-    deltas = reference.deltas(*arguments, **upstream)
+    h, C = autodiff.forward(*arguments)
+    deltas = autodiff.deltas(*arguments, **upstream)
     edges = {f"δ{n}": np.stack([δ[n] for δ in deltas]) for n in range(1, 27)}
-    return {"h": h, "C": C} | edges | reference.backward(*arguments, **upstream)
+    return {"h": h, "C": C} | edges | autodiff.backward(*arguments, **upstream)
 
 
 def sigmoid_errors(z: float, dtype: np.dtype) -> dict[str, tuple[float, float]]:

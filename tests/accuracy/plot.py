@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from measure import LENGTHS, SUBJECTS, Error
 
-from reference.oracle.cases import REGIMES
-from reference.run import OUTPUTS
+from lstm_oracle.inputs.cases import REGIMES
+from lstm_oracle.run import OUTPUTS
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt

@@ -7,7 +7,7 @@ import pytest
 from flint import arb
 from measure import DTYPES, FORMS, Exact, sigmoid_errors
 
-from reference.series import precision
+from lstm_oracle.certified.series import precision
 
 
 def test_an_error_far_below_the_precision_of_the_numbers_is_measured_and_none_where_there_is_none():

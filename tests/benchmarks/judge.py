@@ -19,17 +19,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from lstm_oracle import check
+from lstm_oracle.autodiff.lstm import full_precision
+from lstm_oracle.cli.memory import keep_freed_memory
+from lstm_oracle.comparison.compare import compare_many, in_order
+from lstm_oracle.inputs.cases import REGIMES, Case, Sizes, draw_inputs
+from lstm_oracle.run import OUTPUTS, Array
+from lstm_oracle.truth.batch import Batch, blocks, compiled
+from lstm_oracle.truth.padding import MANY, lanes_for, shape_for, stacked
+from lstm_oracle.truth.truth import Truth, compute_losses, truths, truths_in_chunks
+from lstm_oracle.verify import ours
+from lstm_oracle.verify.verify import verify
 from manual import fused
-from reference.lstm import full_precision
-from reference.oracle import check, ours
-from reference.oracle.cases import REGIMES, Case, Sizes, draw_inputs
-from reference.oracle.memory import keep_memory
-from reference.oracle.padding import MANY, lanes_for, shape_for, stacked
-from reference.oracle.together import judge_together
-from reference.oracle.trial import in_order
-from reference.oracle.truth import Batch, Truth, blocks, compiled, find_out, truths, truths_ahead
-from reference.oracle.verify import verify
-from reference.run import OUTPUTS, Array
 
 HERE = Path(__file__).parent
 FLOAT64 = np.dtype(np.float64)
@@ -81,7 +82,7 @@ def told(cases: Sequence[Case], many: bool) -> list[Truth]:
 
 def compare(known: Sequence[tuple[Case, Truth]], found: Sequence[dict[str, Array]]) -> None:
     """Judge a chunk; nothing may be wrong."""
-    for findings in judge_together([truth for _, truth in known], found):
+    for findings in compare_many([truth for _, truth in known], found):
         assert len(findings) == len(OUTPUTS)
         assert all(finding.ok for finding in findings)
 
@@ -109,7 +110,7 @@ def stages(load: Load) -> dict[str, Clock]:
     """Each stage by itself, then all together as `check` does it: truths on other threads, ahead of the rest."""
     clocks = {name: Clock() for name in ("draw", "truth", "fused", "compare", "judged", "all")}
     many = load.runs >= MANY
-    find_out(truths(next(load.chunks()), many))  # compiles all
+    compute_losses(truths(next(load.chunks()), many))  # compiles all
     found: list[list[dict[str, Array]]] = []
     chunks = load.chunks()
     while cases := clocks["draw"](next, chunks, None):
@@ -118,11 +119,11 @@ def stages(load: Load) -> dict[str, Clock]:
         clocks["compare"](compare, known, found[-1])
 
     def judged() -> None:
-        for known, got in zip(truths_ahead(load.chunks(), many), found, strict=True):
+        for known, got in zip(truths_in_chunks(load.chunks(), many), found, strict=True):
             compare(known, got)
 
     def everything() -> None:
-        for known in truths_ahead(load.chunks(), many):
+        for known in truths_in_chunks(load.chunks(), many):
             compare(known, [outputs(case) for case, _ in known])
 
     clocks["judged"](judged)
@@ -192,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judge", description=__doc__)
     parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
     options = parser.parse_args()
-    keep_memory()  # as the command does
+    keep_freed_memory()  # as the command does
     page = [
         "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
         markdown(["runs", *COLUMNS], rows(LOADS)),

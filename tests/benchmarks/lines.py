@@ -51,8 +51,10 @@ def profiled(work: Work) -> list[Line]:
     """The same, in this process."""
     from line_profiler import LineProfiler
 
-    from manual import batch, door, factors, rooms, single
+    from manual import api as door
+    from manual import batch, factors, single
     from manual import fused as passes
+    from manual import workspace as rooms
 
     call, profiler = fused(work), LineProfiler()
     for module in (passes, batch, single, factors, rooms, door):

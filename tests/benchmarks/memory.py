@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import manual
-from manual import rooms
+from manual import workspace as rooms
 
 MiB = 2**20
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")

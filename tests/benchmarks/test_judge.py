@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reference.oracle import judge, judge_all
-from reference.oracle.cases import draw_case
+from lstm_oracle import judge, judge_all
+from lstm_oracle.inputs.cases import draw_case
 from tests.candidates import adapters
 
 

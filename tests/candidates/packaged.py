@@ -18,7 +18,9 @@ def swapped(package: str, **run: Any) -> Arrays:
     given = {
         name: f"{name[:-1]}{OTHER.get(name[-1], name[-1])}" if name[:2] in ("W_", "U_", "b_") else name for name in run
     }
-    outputs: Arrays = import_module(f"reference.oracle.packages.{package}").lstm(**{n: run[given[n]] for n in run})
+    outputs: Arrays = import_module(f"lstm_oracle.candidates.packages.{package}").lstm(
+        **{n: run[given[n]] for n in run}
+    )
     return outputs
 
 
@@ -29,7 +31,7 @@ torch, flax, equinox, haiku, keras, onnxruntime, onnx, jax = (
 
 def a_little_wrong(**run: Any) -> Arrays:
     """The evaluator's h, with one number off by some thousand units of rounding."""
-    outputs: Arrays = import_module("reference.oracle.packages.onnx").lstm(**run)
+    outputs: Arrays = import_module("lstm_oracle.candidates.packages.onnx").lstm(**run)
     if outputs["h"].size:
         outputs["h"][-1, -1, -1] += np.float32(1e-3)
     return outputs

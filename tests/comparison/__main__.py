@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from reference.oracle import check
+from lstm_oracle import check
 from tests.comparison import report
 from tests.comparison.checkers import GRADIENT_CHECKS
 from tests.comparison.onnx_cases import node_tests

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.run import Array, Run
+from lstm_oracle.run import Array, Run
 from tests.comparison.programs import ARGUMENTS, RUN, UPSTREAM, Program, arguments_of
 
 Checker = Callable[[Program, Run], bool]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
-from reference.oracle.bugs import Unit
-from reference.run import Array
+from lstm_oracle.diagnosis.bugs import Unit
+from lstm_oracle.run import Array
 from tests.comparison.programs import ARGUMENTS, Program
 
 LAYOUT = "iofg"  # ONNX's order of the gates; it calls g c

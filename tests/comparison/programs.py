@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.oracle.bugs import CATALOGUE, AsNamed, Bug, Unfit, Unit, compose
-from reference.run import INPUTS, WEIGHTS, Array, Run
+from lstm_oracle.diagnosis.bugs import CATALOGUE, Bug, HandDerivedUnmapped, ShapeMismatch, Unit, compose
+from lstm_oracle.run import INPUTS, WEIGHTS, Array, Run
 
 SIZES = {"T": 5, "B": 2, "D": 3, "H": 4}
 ARGUMENTS = (*WEIGHTS, "x", "h0", "C0")
@@ -78,7 +78,7 @@ def fits(bug: Bug, run: Run) -> bool:
     """Whether a mistake can be made on this run: some need two equal sizes."""
     try:
         Program(bug.unit).gradients(arguments_of(run), [run[name] for name in UPSTREAM])
-    except Unfit:
+    except ShapeMismatch:
         return False
     return True
 
@@ -99,7 +99,7 @@ class Group:
 
     def program(self, bug: Bug) -> Program:
         """The program with this mistake."""
-        return Program(compose((bug,), AsNamed) if self.by_hand else bug.unit)
+        return Program(compose((bug,), HandDerivedUnmapped) if self.by_hand else bug.unit)
 
 
 GROUPS = {

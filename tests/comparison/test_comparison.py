@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from reference.oracle.bugs import CATALOGUE
+from lstm_oracle.diagnosis.bugs import CATALOGUE
 from tests.comparison.checkers import GRADIENT_CHECKS
 from tests.comparison.onnx_cases import cases, node_tests, passed
 from tests.comparison.programs import BACKWARD, FORWARD, GROUPS, RUN, UPSTREAM, Program, arguments_of, draw

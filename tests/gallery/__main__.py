@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from reference.oracle import check
-from reference.oracle.page import page
+from lstm_oracle import check
+from lstm_oracle.reports.html import page
 from tests.gallery.browser import chromium, missing
 
 HERE = Path(__file__).parent

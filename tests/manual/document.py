@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import manual
-from reference.run import Array
+from lstm_oracle.run import Array
 
 FOLDER = Path(manual.__file__).parent
 TEXT = (FOLDER / "DERIVATION.md").read_text(encoding="utf-8")

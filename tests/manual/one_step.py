@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from reference.oracle.cases import Case
-from reference.run import WEIGHTS, Array
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import WEIGHTS, Array
 from tests.strategies import without_zeros
 from tests.twins import params_of, truth_of
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from reference.lstm import full_precision
-from reference.oracle.cases import Case
+from lstm_oracle.autodiff.lstm import full_precision
+from lstm_oracle.inputs.cases import Case
 
 Arrays = dict[str, Any]
 Computed = tuple[Any, Any, Arrays | None]
@@ -269,7 +269,7 @@ def onnx() -> Package:
         return {name: np.full(shape, 0.1, np.float32) for name, shape in documented.items()}
 
     def computes(arrays: Arrays, run: Case) -> Computed:
-        from reference.oracle.packages.onnxruntime import session
+        from lstm_oracle.candidates.packages.onnxruntime import session
 
         feed = arrays | {"X": run.inputs["x"], "initial_h": run.inputs["h0"][None], "initial_c": run.inputs["C0"][None]}
         h, C_T = session(run.sizes[3], run.dtype).run(["Y", "Y_c"], feed)

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
+from lstm_oracle.inputs.cases import REGIMES, Case
+from lstm_oracle.run import GATES, Array
 from manual import Params, fused
-from reference.oracle.cases import REGIMES, Case
-from reference.run import GATES, Array
 from tests.strategies import DTYPES, drawn, runs
 from tests.twins import TWINS, agree, named, same_bits
 

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
+from lstm_oracle.inputs.cases import REGIMES, Regime
 from manual import derivation
-from reference.oracle.cases import REGIMES, Regime
 from tests.manual.mutants import Mutant, mutants
 from tests.manual.one_step import EDGES, FUNCTIONS, PLACES, UPDATES, VALUES, faults, first_fault
 from tests.strategies import drawn

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from lstm_oracle.run import WEIGHTS, Array
 from manual import bptt, derivation
-from reference.run import WEIGHTS, Array
 from tests.manual.document import FOLDER, PICTURE, TEXT, anchors, code_blocks, rows, section
 from tests.strategies import without_zeros
 from tests.twins import forward, params_of, truth_of, upstream_of

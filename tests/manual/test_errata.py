@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import GRADIENTS, Array
 from manual import bptt
 from manual.derivation import Edges
-from reference.oracle.cases import Case
-from reference.run import GRADIENTS, Array
 from tests.manual.document import rows
 from tests.strategies import without_zeros
 from tests.twins import forward, named, params_of, truth_of, upstream_of
@@ -53,7 +53,7 @@ def wrong(case: Case, found: dict[str, Array]) -> set[str]:
     """The blocks that are wrong; each is clearly so, or right to rounding."""
     truth = truth_of(case)
     off = {name: np.max(truth.units(name, block, case.dtype)) for name, block in found.items()}
-    assert not [name for name, units in off.items() if truth.tolerances[name] < units < FAR]
+    assert not [name for name, units in off.items() if truth.tolerance(name) < units < FAR]
     return {name for name, units in off.items() if units >= FAR}
 
 
@@ -88,7 +88,7 @@ class TestErratum1:
         off = [np.max(truth.units("δ13", np.stack([δ[13] for δ in deltas(case, 8)]), case.dtype)[t]) for t in range(3)]
         assert off[0] > FAR
         assert off[1] > FAR
-        assert off[2] < truth.tolerances["δ13"]
+        assert off[2] < truth.tolerance("δ13")
         for δ in deltas(case, 8):
             np.testing.assert_array_equal(δ[25], δ[18])
             assert δ[18].any()
@@ -117,7 +117,7 @@ class TestErratum2:
         assert wrong(run(3), found) == ALL
         off = truth_of(run(3)).units("dx", found["dx"], run(3).dtype).max(axis=(1, 2))
         assert np.all(off[:2] > FAR)
-        assert off[2] < truth_of(run(3)).tolerances["dx"]
+        assert off[2] < truth_of(run(3)).tolerance("dx")
 
 
 class TestErratum3:
@@ -133,7 +133,7 @@ class TestErratum3:
     def test_with_C0_zero_dx_is_right_at_the_first_step(self) -> None:
         case = run(3, zero=("C0",))
         off = truth_of(case).units("dx", gradients(case, 23)["dx"], case.dtype).max(axis=(1, 2))
-        assert off[0] < truth_of(case).tolerances["dx"]
+        assert off[0] < truth_of(case).tolerance("dx")
         assert np.all(off[1:] > FAR)
 
     @pytest.mark.parametrize("D", [2, 5])

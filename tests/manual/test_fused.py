@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_oracle.inputs.cases import Case, Sizes
+from lstm_oracle.run import Array
+from lstm_oracle.truth.batch import VALUES
 from manual import Params, bptt, fused
-from reference.oracle.cases import Case, Sizes
-from reference.oracle.truth import VALUES
-from reference.run import Array
 from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import agree, forward, named, params_of, same_bits, upstream_of
 

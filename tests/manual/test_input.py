@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import manual
+from lstm_oracle.run import WEIGHTS, Array
 from manual import Params, bptt, fused
-from reference.run import WEIGHTS, Array
 from tests.strategies import without_zeros
 from tests.twins import forward, params_of
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_oracle import discover
+from lstm_oracle.inputs.cases import Case
 from manual import Params, forward, infer
 from manual.layouts import LAYOUTS, pack, unpack
-from reference.oracle import discover
-from reference.oracle.cases import Case
 from tests.manual.packages import PACKAGES, Package
 from tests.strategies import without_zeros
 from tests.twins import agree, backward, fused, params_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import manual
-from reference.oracle.cases import Sizes
+from lstm_oracle.inputs.cases import Sizes
 from tests.strategies import drawn
 from tests.twins import params_of
 

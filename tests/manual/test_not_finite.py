@@ -8,9 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import INPUTS, Array
 from manual import bptt, fused
-from reference.oracle.cases import Case
-from reference.run import INPUTS, Array
 from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import TWINS, agree, backward, forward
 

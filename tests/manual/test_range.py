@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import INPUTS, Array
 from manual import Params, Tape, bptt, fused
-from reference.oracle.cases import Case
-from reference.run import INPUTS, Array
 from tests.strategies import without_zeros
 from tests.twins import TWINS, backward, forward, named, params_of, upstream_of
 

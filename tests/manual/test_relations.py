@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.run import GRADIENTS, INPUTS, WEIGHTS, Array
 from manual import Params, bptt
-from reference.oracle.cases import Case
-from reference.run import GRADIENTS, INPUTS, WEIGHTS, Array
 from tests.strategies import drawn, runs
 from tests.twins import TWINS, agree, backward, forward, named, params_of, same_bits, upstream_of
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import manual
+from lstm_oracle.run import WEIGHTS
 from manual import Params
-from reference.run import WEIGHTS
 from tests.strategies import without_zeros
 from tests.twins import TWINS, forward, params_of
 
 D, H = 4, 5
 RUN = without_zeros((3, 2, D, H))
 STATES = RUN.inputs["x"], RUN.inputs["h0"], RUN.inputs["C0"]
-DIMS = {"W": "H=5, 4H=20", "U": "D=4, 4H=20", "b": "4H=20,"}
+BLOCKS = {"W": "H=5, 4H=20", "U": "D=4, 4H=20", "b": "4H=20,"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "f4", float])
@@ -92,10 +92,10 @@ def test_an_update_of_a_gate_changes_its_columns_alone(name: str) -> None:
         np.testing.assert_array_equal(array, before[gate] + (gate == name))
 
 
-@pytest.mark.parametrize("name", [*DIMS, *WEIGHTS])
+@pytest.mark.parametrize("name", [*BLOCKS, *WEIGHTS])
 def test_what_does_not_fit_cannot_be_assigned_and_changes_nothing(name: str) -> None:
     params = params_of(RUN)
-    dims = DIMS[name] if name in DIMS else {"W": "H=5, H=5", "U": "D=4, H=5", "b": "H=5,"}[name[0]]
+    dims = BLOCKS[name] if name in BLOCKS else {"W": "H=5, H=5", "U": "D=4, H=5", "b": "H=5,"}[name[0]]
     before = getattr(params, name).copy()
     for faulty in (before[None], *(np.repeat(before, 2, axis) for axis in range(before.ndim)), before[:1]):
         with pytest.raises(ValueError, match=rf"^{name} has shape .*; expected .*\({dims}\)$"):

@@ -15,9 +15,8 @@ import numpy as np
 
 FILE = Path(os.environ.get("MUTATION_MEMORY", "truths.pickle"))
 # What a truth comes from; `.mutants` outlives a change of it.
-SOURCES = [
-    Path(__file__).parents[2] / f"reference/{name}.py" for name in ("run", "lstm", "probes", "at_once", "oracle/truth")
-]
+PACKAGE = Path(__file__).parents[2] / "reference/lstm_oracle"
+SOURCES = [PACKAGE / "run.py", *sorted((PACKAGE / "autodiff").glob("*.py")), PACKAGE / "truth/batch.py"]
 STATE = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).digest()
 known: dict[bytes, bytes] = {}
 news: dict[bytes, bytes] = {}
@@ -37,17 +36,17 @@ def save() -> None:
 def install() -> None:
     """Put a memory before what autodiff tells a truth; where that module fails on import, the tests will too."""
     try:
-        from reference.oracle import truth
+        from lstm_oracle.truth import batch
     except Exception:
         return
-    truth.compiled = remembering(truth.compiled, (truth.padded_blocks, truth.float32_errors))
+    batch.compiled = remembering(batch.compiled, (batch.padded_blocks, batch.float32_errors))
 
 
 def remembering(compiled: Callable[..., Any], told: Sequence[Any]) -> Callable[..., Any]:
     """`compiled`, where what these say of their inputs is remembered; what else is compiled may be under test."""
 
-    def remembered(function: Any, spread: bool = False) -> Any:
-        call = compiled(function, spread)
+    def remembered(function: Any, multi_threaded: bool = False) -> Any:
+        call = compiled(function, multi_threaded)
 
         def recalled(*inputs: Any) -> Any:
             name = key(function.__name__, inputs)

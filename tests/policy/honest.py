@@ -10,14 +10,14 @@ from unittest.mock import patch
 
 import numpy as np
 
+from lstm_oracle.autodiff import lstm
+from lstm_oracle.inputs.cases import REGIMES, Case, draw_case, draw_inputs
+from lstm_oracle.run import Array, DType
+from lstm_oracle.truth.batch import evaluate
+from lstm_oracle.truth.truth import compute_losses, truths
+from lstm_oracle.verify import ours, theirs
+from lstm_oracle.verify.verify import SUBJECTS
 from manual import derivation
-from reference import lstm
-from reference.oracle import ours, theirs
-from reference.oracle.cases import REGIMES, Case, draw_case, draw_inputs
-from reference.oracle.findings import judge
-from reference.oracle.truth import evaluate, find_out, truths
-from reference.oracle.verify import SUBJECTS
-from reference.run import Array, DType
 
 DTYPES = np.dtype(np.float64), np.dtype(np.float32)
 LONG = 400, 2, 3, 5  # beyond what `draw_case` draws
@@ -42,16 +42,17 @@ class Judged:
 def judge_all(subjects: Mapping[str, Subject], cases: Sequence[Case]) -> tuple[list[Judged], int]:
     """What comes of these runs, and how many were left out: those that the judge refuses."""
     known, judged, refused = truths(cases), [], 0
-    find_out(known)
+    compute_losses(known)
     for who, subject in subjects.items():
         for case, truth, outputs in zip(cases, known, subject(cases), strict=True):
             if outputs is None:
                 continue
-            if not truth.tells(case.dtype):
+            if not truth.is_well_conditioned(case.dtype):
                 refused += 1
                 continue
             # In full, however small the error.
-            found = [replace(one, tolerance=truth.tolerances[one.block]) for one in judge(truth, outputs, case.dtype)]
+            compared = (truth.compare(name, array, case.dtype) for name, array in outputs.items())
+            found = [replace(one, tolerance=truth.tolerance(one.block)) for one in compared]
             worst = max(found, key=lambda finding: finding.ratio)
             place = f"{case}, {worst.block}: {worst.units:.1f} of {worst.tolerance:.1f} units"
             judged.append(Judged(who, case.dtype.name, case.regime, worst.ratio, worst.units, place))
@@ -92,7 +93,7 @@ def subjects() -> dict[str, Subject]:
         "JAX": lambda cases: evaluate(theirs.by_autodiff(lstm.unroll), cases, cases[0].dtype),
     }
     if find_spec("torch"):
-        from reference.oracle.packages import torch
+        from lstm_oracle.candidates.packages import torch
 
         more["PyTorch"] = lambda cases: [None if 0 in case.sizes else torch.lstm(**case.inputs) for case in cases]
     return SUBJECTS | more

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reference.oracle.bugs import CATALOGUE, Bug, Unfit
-from reference.oracle.cases import Case, draw_case
-from reference.oracle.findings import judge
-from reference.oracle.truth import Truth, find_out, truths
-from reference.run import OUTPUTS, DType
+from lstm_oracle.diagnosis.bugs import CATALOGUE, Bug, ShapeMismatch
+from lstm_oracle.inputs.cases import Case, draw_case
+from lstm_oracle.run import OUTPUTS, DType
+from lstm_oracle.truth.truth import Truth, compute_losses, truths
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ def drawn(seed: int, count: int, dtype: DType) -> list[tuple[Case, Truth]]:
     """Runs in which there is something to mistake, with their truth."""
     cases = [draw_case(seed, number, dtype) for number in range(count)]
     found = truths(cases)
-    find_out(found)
+    compute_losses(found)
     known = zip(cases, found, strict=True)
-    return [(case, truth) for case, truth in known if 0 not in case.sizes and truth.tells(dtype)]
+    return [(case, truth) for case, truth in known if 0 not in case.sizes and truth.is_well_conditioned(dtype)]
 
 
 def mistakes(dtype: DType) -> list[Bug]:
@@ -49,12 +48,12 @@ def margin(bug: Bug, known: Sequence[tuple[Case, Truth]]) -> Margin | None:
             try:
                 program = bug.unit(case.inputs)
                 outputs = program.states() | program.gradients()
-            except Unfit:
+            except ShapeMismatch:
                 continue
             arrays = {name: np.asarray(outputs[name], case.dtype) for name in OUTPUTS}
-            findings = judge(truth, arrays, case.dtype)
+            findings = [truth.compare(name, array) for name, array in arrays.items()]
             # In full, however small the error.
-            ratios.append(max(finding.units / truth.tolerances[finding.block] for finding in findings))
+            ratios.append(max(finding.units / truth.tolerance(finding.block) for finding in findings))
     if not ratios:
         return None
     wrong = sum(not ratio <= 1 for ratio in ratios)

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reference.oracle.bugs import CATALOGUE, Unit
-from reference.oracle.cases import draw_case
-from reference.oracle.truth import truths
+from lstm_oracle.diagnosis.bugs import CATALOGUE, Unit
+from lstm_oracle.inputs.cases import draw_case
+from lstm_oracle.truth.truth import truths
+from tests.lstm_oracle.known import FLOAT32, FLOAT64, known_runs
 from tests.policy.honest import AMPLIFYING, DTYPES, LONG, chunks, judge_all, subjects
 from tests.policy.margins import drawn, margin, mistakes
 from tests.policy.report import Found, markdown
-from tests.reference.oracle.known import FLOAT32, FLOAT64, known_runs
 
 SMALL = [draw_case(0, number, FLOAT64, sizes=(4, 3, 2, 5)) for number in range(8)]  # every regime
 

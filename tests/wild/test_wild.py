@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reference.oracle.bugs import CATALOGUE
+from lstm_oracle.diagnosis.bugs import CATALOGUE
 
 RECORD = (Path(__file__).parent / "WILD.md").read_text(encoding="utf-8")
 

@@ -1,0 +1,1 @@
+"""The LSTMs to judge: callables, child processes, programs and known packages, and what they do when called."""

@@ -1,0 +1,1 @@
+"""Certified truth in ball arithmetic: power series of the loss, and the derivation held against them."""

@@ -1,0 +1,78 @@
+"""Derivatives of the loss without a backward pass: power series in ball arithmetic.
+
+Every input and every numbered edge moves by s along a direction. The loss is then a power series in
+s; its first coefficient, computed by a forward pass alone, is the loss gradient times the direction.
+A ball (`flint.arb`) is a number with a bound on its error that holds in spite of all rounding.
+
+This file shares no code with `manual`: the equations are written out from the source again. It
+applies no rule of differentiation either: FLINT adds, multiplies, divides and exponentiates series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from flint import arb, arb_series, ctx
+
+from lstm_oracle.run import Array
+
+Balls = Mapping[str, Array]  # object arrays of `arb`: a run, or its blocks
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Balls of this many bits, and series up to s¹; in this scope alone."""
+    before = ctx.prec, ctx.cap
+    ctx.prec, ctx.cap = bits, 2
+    try:
+        yield
+    finally:
+        ctx.prec, ctx.cap = before
+
+
+def loss(run: Balls, direction: Balls) -> tuple[arb, arb]:
+    """The loss Σ dh·h + Σ dh_T·h_T + Σ dC_T·C_T of a complete run, and its derivative along a direction.
+
+    The direction is a mapping from the names of inputs (W_f … b_o, x, h0, C0) and edges (δ1 … δ26,
+    each over all steps) to arrays; where it has none, nothing moves.
+    """
+    s = np.empty((), object)  # NumPy would take a bare series for a sequence
+    s[()] = arb_series([0, 1])
+    p = {name: values + s * direction[name] if name in direction else values for name, values in run.items()}
+    h, C, L = p["h0"], p["C0"], arb_series([0])
+    for t in range(len(p["x"])):
+        h_out, h, C = step(p, probes(direction, t, s), p["x"][t], h, C)
+        L += np.sum(run["dh"][t] * h_out)
+    L += np.sum(run["dh_T"] * h) + np.sum(run["dC_T"] * C)
+    return L[0], L[1]
+
+
+def probes(direction: Balls, t: int, s: Array) -> Callable[[int], Any]:
+    """What is added on each edge of step t."""
+    moved = {name for name in direction if name[0] == "δ" and np.any(direction[name][t])}
+    return lambda n: s * direction[f"δ{n}"][t] if f"δ{n}" in moved else 0
+
+
+def step(p: Balls, e: Callable[[int], Any], x: Array, h_prev: Array, C_prev: Array) -> tuple[Array, Array, Array]:
+    """One step of the unit, e(n) added to the value on edge n of manual/unit.svg: what leaves on edges 1, 2, 4."""
+    h_prev, x, C_prev = h_prev + e(25), x + e(26), C_prev + e(11)
+    f = sigmoid((h_prev + e(24)) @ p["W_f"] + (x + e(23)) @ p["U_f"] + p["b_f"] + e(16)) + e(12)
+    i = sigmoid((h_prev + e(22)) @ p["W_i"] + (x + e(21)) @ p["U_i"] + p["b_i"] + e(15)) + e(10)
+    g = tanh((h_prev + e(20)) @ p["W_g"] + (x + e(19)) @ p["U_g"] + p["b_g"] + e(14)) + e(9)
+    o = sigmoid((h_prev + e(18)) @ p["W_o"] + (x + e(17)) @ p["U_o"] + p["b_o"] + e(13)) + e(6)
+    C = f * C_prev + i * g + e(8)
+    h = o * (tanh(C + e(7)) + e(5)) + e(3)
+    return h + e(1), h + e(2), C + e(4)
+
+
+def sigmoid(z: Array) -> Array:
+    """eᶻ / (eᶻ + 1), less 1 and with the sign changed."""
+    return 1 - 1 / (np.exp(z) + 1)
+
+
+def tanh(z: Array) -> Array:
+    """(e²ᶻ - 1) / (e²ᶻ + 1): series have no tanh of their own."""
+    return 1 - 2 / (np.exp(2 * z) + 1)

@@ -1,0 +1,1 @@
+"""Compares what candidates return with the truth, and calls with one another."""

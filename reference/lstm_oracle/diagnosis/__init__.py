@@ -1,0 +1,1 @@
+"""Finds out what is wrong: the known mistakes that match the outputs, or else the narrowest location."""

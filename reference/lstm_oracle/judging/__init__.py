@@ -1,0 +1,1 @@
+"""Judges candidates on drawn runs, and recorded runs."""

@@ -1,0 +1,1 @@
+"""Finds the layout of the weights in a recorded run."""

@@ -1,0 +1,46 @@
+"""Reports as one self-contained HTML page, without scripts, external fonts or external pictures.
+
+Text from outside, such as a candidate's name or the message of its exception, is escaped by the template, and the
+page's content security policy forbids all scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+
+import jinja2
+
+from lstm_oracle.candidates.failures import FailureKind
+from lstm_oracle.reports import text
+from lstm_oracle.reports.heat_map import heat_map, shade
+from lstm_oracle.reports.verdict import Verdict, versions
+
+LEGEND = {
+    "right": {"r1": "to 0.01", "r2": "0.1", "r3": "1"},
+    "wrong": {"w1": "to 10³", "w2": "10⁶", "w3": "10⁹", "w4": "10¹²", "w5": "above", "nan": "not finite"},
+}
+
+
+def page(verdicts: Sequence[Verdict]) -> str:
+    """Return the page of one verdict, or of several, each in a section."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"address": text.address, "number": text.number, "shade": shade}
+    template = environment.from_string(files(__package__).joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    given = {"heat_map": heat_map, "text": text, "pieces": pieces, "MISMATCH": FailureKind.MISMATCH, "LEGEND": LEGEND}
+    return template.render(verdicts=verdicts, title=title(verdicts), by=versions(), **given)
+
+
+def title(verdicts: Sequence[Verdict]) -> str:
+    """Return the title of the page."""
+    if len(verdicts) == 1:
+        return f"{text.conclusion(verdicts[0])}: {verdicts[0].subject}"
+    return f"{sum(verdict.ok for verdict in verdicts)} of {len(verdicts)} runs correct"
+
+
+def pieces(name: str) -> list[str]:
+    """Split a long name where a narrow page may break it."""
+    return re.split(r"(?<=[.:/_#])", name)

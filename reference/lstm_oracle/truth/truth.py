@@ -1,0 +1,230 @@
+"""What autodiff says of a run: its blocks in float64, and how much error in them is rounding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lstm_oracle.inputs.cases import Case, Sizes
+from lstm_oracle.run import Array, DType
+from lstm_oracle.truth import tolerance
+from lstm_oracle.truth.batch import BLOCKS, FLOAT32, FLOAT64, Batch, Losses
+from lstm_oracle.truth.padding import calls, lanes_for
+
+NO_LOSSES: Losses = dict.fromkeys(BLOCKS, 0.0)
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one block of one run compares with the truth."""
+
+    block: str
+    units: float  # the worst error, in units of rounding
+    tolerance: float  # the units allowed, or a lower bound of them that already decides
+    step: int | None  # where the worst error is; None for a block without steps
+
+    @property
+    def ratio(self) -> float:
+        """The error relative to the tolerance; at most EARLY_ACCEPT_FRACTION, it may be an upper bound."""
+        return self.units / self.tolerance
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is rounding. Where no finite tolerance exists, only early acceptance passes."""
+        return self.units <= self.tolerance and math.isfinite(self.tolerance)
+
+
+@dataclass(eq=False)
+class Truth:
+    """A run's blocks in float64, their scales, and the tolerance for errors in them, measured when it is needed.
+
+    `blocks` has the values f … h and C_T, the edges δ1 … δ26 and the gradients dW_f … dC0. Both mappings may be
+    views of the batch in which the run was computed; `detached` copies them.
+    """
+
+    case: Case
+    shape: Sizes  # to which the run was padded
+    blocks: Mapping[str, Array]
+    scales: Mapping[str, Array]
+    batch: Batch | None = None
+    lane: int = 0
+    _own_losses: Losses | None = field(default=None, repr=False)
+    _losses: Losses | None = field(default=None, repr=False)
+
+    def compare(self, name: str, got: Array, dtype: DType | None = None) -> Finding:
+        """Compare an array with the block of this name, at the precision of `dtype` or else of the array."""
+        by_step = self.units_by_step(name, got, dtype)
+        units = float(by_step.max())
+        step = int(by_step.argmax()) if self.has_steps(name, got, dtype) else None
+        return Finding(name, units, self.allowed(name, units), step)
+
+    def fits(self, name: str, got: Array, dtype: DType | None = None) -> bool:
+        """Return whether an array has the shape of a block and, if one is given, the dtype."""
+        return got.shape == self.blocks[name].shape and (dtype is None or got.dtype == dtype)
+
+    def has_steps(self, name: str, got: Array, dtype: DType | None = None) -> bool:
+        """Return whether an array fits a block and can be compared step by step."""
+        return "T" in BLOCKS[name] and len(got) > 0 and self.fits(name, got, dtype)
+
+    def units_by_step(self, name: str, got: Array, dtype: DType | None = None) -> Array:
+        """Return the worst error of a block at every step, (T,), or of all of it, (1,), in units of rounding.
+
+        An array that does not fit is infinitely far off.
+        """
+        if not self.fits(name, got, dtype):
+            return np.array([np.inf])
+        units = self.units(name, got, got.dtype)
+        return units.max(axis=(1, 2), initial=0) if self.has_steps(name, got) else units.max(initial=0)[None]
+
+    def units(self, name: str, got: Array, dtype: DType) -> Array:
+        """Return the error of a block in units of rounding, entry by entry."""
+        return tolerance.units(got - self.blocks[name], self.scales[name], dtype)
+
+    def allowed(self, name: str, units: float) -> float:
+        """Return how many units of a block an honest implementation may lose, or less if that decides about `units`.
+
+        Measuring what float32 loses takes about as long as the truth itself, and with neighbours many times as long;
+        most errors are small enough without. Bounds that are known already are tried in the same order, so that no
+        finding depends on what was asked before.
+        """
+        for losses in self._lower_bounds():
+            allowed = tolerance.tolerance(losses[name], self.case.sizes[0])
+            if units <= tolerance.EARLY_ACCEPT_FRACTION * allowed:
+                break
+        return allowed
+
+    def _lower_bounds(self) -> Iterator[Losses]:
+        """Yield lower bounds of the losses, in ascending order of size and of cost."""
+        yield NO_LOSSES
+        yield self.own_losses
+        yield self.losses
+
+    def tolerance(self, name: str) -> float:
+        """Return how many units of a block an honest implementation may lose on this run."""
+        return tolerance.tolerance(self.losses[name], self.case.sizes[0])
+
+    def absolute_tolerance(self, name: str, dtype: DType) -> Array:
+        """Return the absolute error that a block may have, in an array that broadcasts against the block."""
+        return self.tolerance(name) * tolerance.unit(self.scales[name], dtype)
+
+    @property
+    def own_losses(self) -> Losses:
+        """What a float32 evaluation of this run loses of each block."""
+        if self._own_losses is None:
+            if self.case.sizes[0]:
+                batch = self.batch or Batch([self.case], self.shape, lanes_for(self.shape))
+                self._own_losses = batch.own_losses[self.lane]
+            else:  # the upstream gradients are passed on, and nothing is rounded
+                self._own_losses = NO_LOSSES
+        return self._own_losses
+
+    @property
+    def losses(self) -> Losses:
+        """What float32 loses of each block, combined with what it loses on neighbouring runs if this is suspected."""
+        if self._losses is None:
+            (self._losses,) = losses_with_neighbours([self])
+        return self._losses
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether this run may amplify errors, though not so much that no tolerance could be measured."""
+        (T, _, D, H), loss = self.case.sizes, max(self.own_losses.values())
+        return tolerance.is_suspected(loss, steps=T, terms=D + H) and tolerance.is_well_conditioned(loss, T, FLOAT64)
+
+    def is_well_conditioned(self, dtype: DType) -> bool:
+        """Return whether this run tells right from wrong in a precision."""
+        return tolerance.is_well_conditioned(max(self.losses.values()), self.case.sizes[0], dtype)
+
+    def detached(self) -> Truth:
+        """Return a copy that does not keep the batch in memory; losses that were measured are kept."""
+        blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
+        return replace(self, blocks=blocks, scales=scales, batch=None, lane=0)
+
+
+def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
+    """Return the truth of each case.
+
+    Args:
+        cases: runs of any sizes.
+        many: whether there are so many that it pays to compile additional shapes.
+    """
+    return start_truths(cases, many)()
+
+
+def truths_in_chunks(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
+    """Yield each chunk of cases with their truths, computing those of the next chunk in the meantime."""
+    for cases, wait in prefetch((cases, start_truths(cases, many)) for cases in chunks):
+        yield list(zip(cases, wait(), strict=True))
+
+
+def prefetch(pending: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item once the next one has been taken as well; taking an item starts its computation."""
+    return (item for item, _ in pairwise(chain(pending, [None])) if item is not None)
+
+
+def start_truths(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
+    """Start to compute the truths on other threads; return the function that waits for them."""
+    lanes: dict[int, tuple[Batch, int]] = {}
+    for shape, most, indices in calls(cases, many):
+        batch = Batch([cases[k] for k in indices], shape, most)
+        lanes |= {k: (batch, lane) for lane, k in enumerate(indices)}
+    return lambda: [truth_in(*lanes[k]) for k in range(len(cases))]
+
+
+def truth_in(batch: Batch, lane: int) -> Truth:
+    """Return the truth of the run in a lane of a batch."""
+    case = batch.cases[lane]
+    if not case.sizes[0]:
+        return truth_without_steps(case, batch.shape)
+    return Truth(case, batch.shape, batch.blocks_of(lane), batch.scales_of(lane), batch, lane)
+
+
+def truth_without_steps(case: Case, shape: Sizes) -> Truth:
+    """Return the truth of a run with T = 0, which passes the upstream gradients on."""
+    inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
+    size = dict(zip("TBDH", case.sizes, strict=True))
+    found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in BLOCKS.items()}
+    found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
+    return Truth(case, shape, found, tolerance.scales(inputs, found))
+
+
+def compute_losses(known: Sequence[Truth]) -> None:
+    """Measure the losses of many runs together, which takes less time than one by one when they are asked for."""
+    for truth, losses in zip(known, losses_with_neighbours(known), strict=True):
+        truth._losses = losses
+
+
+def losses_with_neighbours(known: Sequence[Truth]) -> list[Losses]:
+    """Return what float32 loses on each run, combined with its losses on neighbouring runs if the run is suspected."""
+    found = [truth.own_losses for truth in known]
+    suspects = [k for k, truth in enumerate(known) if truth.is_suspected]
+    for shape in dict.fromkeys(known[k].shape for k in suspects):
+        of_shape = [k for k in suspects if known[k].shape == shape]
+        near = [neighbour(known[k].case, n) for k in of_shape for n in range(tolerance.NEIGHBOURS)]
+        losses_nearby = iter(float32_losses(near, shape))
+        for k in of_shape:
+            all_losses = [found[k], *islice(losses_nearby, tolerance.NEIGHBOURS)]
+            found[k] = {name: math.hypot(*(losses[name] for losses in all_losses)) for name in BLOCKS}
+    return found
+
+
+def float32_losses(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
+    """Return what a float32 evaluation loses of each block, for cases that all fit one shape."""
+    lanes = lanes_for(shape)
+    batches: Iterator[Any] = (Batch(cases[k : k + lanes], shape, lanes) for k in range(0, len(cases), lanes))
+    return [losses for batch in prefetch(batches) for losses in batch.own_losses[: len(batch.cases)]]
+
+
+def neighbour(case: Case, number: int) -> Case:
+    """Return a run whose inputs each differ by one or two units of float32 rounding."""
+    rng = np.random.default_rng(number)
+    eps = np.finfo(FLOAT32).eps
+    inputs = {name: array * (1 + eps * rng.choice([-1, 1], array.shape)) for name, array in case.inputs.items()}
+    with np.errstate(over="ignore"):
+        return replace(case, inputs={name: array.astype(case.dtype) for name, array in inputs.items()})

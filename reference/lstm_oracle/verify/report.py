@@ -1,0 +1,154 @@
+"""What `lstm-oracle verify` shows: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lstm_oracle.inputs.cases import Case
+from lstm_oracle.reports.verdict import json_number
+from lstm_oracle.run import OUTPUTS
+from lstm_oracle.truth.batch import DELTAS, VALUES
+from lstm_oracle.truth.truth import Finding
+from lstm_oracle.verify.errata import MISPRINTS
+from lstm_oracle.verify.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verification, installed
+
+TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX Rt"}
+
+
+def show(verification: Verification) -> None:
+    """Print the verification on standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file or a pipe, where rich would fold to 80 columns
+        console.width = 100
+    tables = Table.grid(padding=(0, 5))
+    tables.add_row(
+        worst_errors(verification, "edge", DELTAS, ("bptt", "fused")),
+        worst_errors(verification, "result", [*VALUES, *OUTPUTS], tuple(SUBJECTS)),
+    )
+    console.print("Worst error, in units of rounding (eps · scale), and the run that it comes from:\n")
+    console.print(tables)
+    console.print(misprints(verification))
+    console.print(certified(verification))
+    console.print(conclusion(verification))
+
+
+def worst_errors(verification: Verification, title: str, blocks: Iterable[str], subjects: Sequence[str]) -> Table:
+    """A row for each block, a column for each subject, both precisions in one."""
+    table = Table(title, box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in (*(TITLES[subject] for subject in subjects), "run"):
+        table.add_column(name, justify="right")
+    for block in dict.fromkeys(blocks):
+        found = {subject: worst(verification, subject, block) for subject in subjects}
+        judged = [pair for pair in found.values() if pair]
+        if judged:
+            _, case = max(judged, key=lambda pair: pair[0].ratio)
+            table.add_row(block, *map(cell, found.values()), str(case.number))
+    return table
+
+
+def worst(verification: Verification, subject: str, block: str) -> tuple[Finding, Case] | None:
+    """The worst finding of a block over both precisions."""
+    found = [pair for (by, _, name), pair in verification.worst.items() if (by, name) == (subject, block)]
+    return max(found, key=lambda pair: pair[0].ratio, default=None)
+
+
+def cell(found: tuple[Finding, Case] | None) -> Text:
+    """A finding's error, red where it is no rounding error."""
+    if found is None:
+        return Text("–", style="dim")
+    units = found[0].units
+    return Text(f"{units:.1f}" if units < 1000 else f"{units:.0e}", style="" if found[0].ok else "bold red")
+
+
+def misprints(verification: Verification) -> Table:
+    """A row for each misprint of the source."""
+    table = Table.grid(padding=(0, 2))
+    for misprint in MISPRINTS:
+        refuted = f"refuted on {verification.refuted[misprint.edge]} of {verification.runs} runs"
+        table.add_row("misprint", f"δ{misprint.edge} = {misprint.printed}", refuted)
+    return table
+
+
+def certified(verification: Verification) -> Text:
+    """How many numbers are proven right beyond floating point, and to how many digits."""
+    if verification.certificates is None:
+        return Text(f"\nNot certified to {DIGITS} digits: python-flint is not installed.")
+    if wrong := [certificate.mismatch for certificate in verification.certificates if certificate.mismatch]:
+        return Text(f"\nNot certified: {wrong[0]}", style="bold red")
+    digits = math.floor(min(c.digits for c in verification.certificates))
+    by_twin = {
+        c.twin: [other for other in verification.certificates if other.twin == c.twin]
+        for c in verification.certificates
+    }
+    counts = [
+        f"{TITLES[twin]} {sum(c.entries for c in some)} {'gradients and edges' if twin == 'bptt' else 'gradients'}, "
+        f"{sum(c.entries for c in some if c.entries == c.directions)} one by one"
+        for twin, some in by_twin.items()
+    ]
+    return Text(f"\nCertified to {digits} digits in ball arithmetic: {'; '.join(counts)}.")
+
+
+def conclusion(verification: Verification) -> Text:
+    """What was judged, and the word that sums it up."""
+    judged = ", ".join(f"{TITLES[name]} {verification.judged[name]}" for name in SUBJECTS if verification.judged[name])
+    absent = "".join(f"; {TITLES[name]} is not installed" for name in PEERS if name not in installed())
+    lines = Text(f"\nRuns judged: {judged}{absent}. Seed {verification.seed}, {verification.seconds:.0f} s.\n")
+    if verification.ok:
+        return lines.append("VERIFIED", style="bold green")
+    lines.append("MISMATCH", style="bold red")
+    if mismatch := verification.narrowest:
+        lines.append(f" {place(mismatch)}\nRepeat with: {repeat(verification, mismatch)}")
+    elif any(certificate.mismatch for certificate in verification.certificates or []):
+        lines.append(" in ball arithmetic: what is derived is not the derivative")
+    else:
+        lines.append(" a misprint was refuted on no run: the judge does not see")
+    return lines
+
+
+def place(mismatch: Mismatch) -> str:
+    """Where a subject first leaves the truth, in words."""
+    step = "" if mismatch.step is None else f" at step {mismatch.step}"
+    return f"{TITLES[mismatch.subject]}: {mismatch.block}{step} of {mismatch.case}"
+
+
+def repeat(verification: Verification, mismatch: Mismatch) -> str:
+    """The command that judges this run again."""
+    case = mismatch.case
+    return f"lstm-oracle verify --seed {verification.seed} --run {case.number} --dtype {case.dtype}"
+
+
+def to_json(verification: Verification) -> dict[str, Any]:
+    """The verification as JSON."""
+    blocks = [
+        {"name": block, "ok": finding.ok, "ratio": json_number(finding.ratio), "units": json_number(finding.units)}
+        | {"subject": subject, "dtype": dtype, "run": case.number, "step": finding.step}
+        for (subject, dtype, block), (finding, case) in verification.worst.items()
+    ]
+    mismatch = verification.narrowest
+    balls = [] if verification.certificates is None else ["python-flint"]
+    return {
+        "ok": verification.ok,
+        "blocks": blocks,
+        "diagnosis": [],
+        "mismatch": mismatch and {"text": place(mismatch), "repeat": repeat(verification, mismatch)},
+        "misprints": [
+            {"edge": misprint.edge, "printed": misprint.printed, "refuted": verification.refuted[misprint.edge]}
+            for misprint in MISPRINTS
+        ],
+        "certified": verification.certificates
+        and [asdict(c) | {"ok": c.ok, "digits": json_number(c.digits)} for c in verification.certificates],
+        "runs": verification.runs,
+        "judged": dict(verification.judged),
+        "seed": verification.seed,
+        "seconds": round(verification.seconds, 1),
+        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *balls, *installed())},
+    }

@@ -1,0 +1,354 @@
+"""One call of a candidate: which arrays it is given, what is accepted of what it returns, and its side effects."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstm_oracle.candidates.observer import Observation
+from lstm_oracle.candidates.open import open_candidate
+from lstm_oracle.run import INPUTS, OUTPUTS, Array
+from tests.candidates import adapters
+from tests.strategies import drawn, without_zeros
+
+RUN = without_zeros((2, 1, 3, 4)).inputs
+SIZES = {"T": 2, "B": 1, "D": 3, "H": 4}
+
+
+def right(*names: str, dtype: Any = np.float64) -> dict[str, Array]:
+    """Outputs of the right shapes; h and dx if none is named."""
+    return {name: np.full([SIZES[dim] for dim in OUTPUTS[name]], 0.5, dtype) for name in names or ("h", "dx")}
+
+
+def observe(adapter: Callable[..., Any], layout: str = "manual", times: int = 1, run: Any = RUN) -> Observation:
+    """What is observed at the last of these calls."""
+    with open_candidate(adapter, layout=layout) as subject:
+        return [subject(run) for _ in range(times)][-1]
+
+
+def problems(observation: Observation) -> list[tuple[str, str]]:
+    return [(problem.kind, problem.text) for problem in observation.problems]
+
+
+def problems_of(act: Callable[[Any], object], layout: str = "manual", times: int = 1) -> list[tuple[str, str]]:
+    """The problems of an adapter that does this with its inputs and then returns right outputs."""
+
+    def adapter(**run: Any) -> dict[str, Array]:
+        act(run)
+        return right()
+
+    return problems(observe(adapter, layout, times))
+
+
+# What is given and what is returned.
+
+
+def test_an_adapter_is_given_copies_of_all_inputs() -> None:
+    given: dict[str, Array] = {}
+    assert problems_of(given.update) == []
+    assert list(given) == list(INPUTS)
+    for name, array in given.items():
+        np.testing.assert_array_equal(array, RUN[name], strict=True)
+        assert not np.shares_memory(array, RUN[name])
+
+
+def test_outputs_are_copied() -> None:
+    returned = right()
+    observed = observe(lambda **run: returned)
+    assert (list(observed.outputs), problems(observed)) == (["h", "dx"], [])
+    for name, array in returned.items():
+        np.testing.assert_array_equal(observed.outputs[name], array, strict=True)
+        assert not np.shares_memory(observed.outputs[name], array)
+
+
+class Tensor:
+    """Not an array, but readable as one."""
+
+    def __init__(self, array: Array | None) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        if self.array is None:
+            raise RuntimeError("on another device")
+        return self.array
+
+
+DEVICE = f"RuntimeError: on another device (test_behaviour.py:{Tensor.__array__.__code__.co_firstlineno + 2})"
+NAMES = ", ".join(OUTPUTS)
+
+
+def with_infinities() -> dict[str, Array]:
+    outputs = right("h", "dx", "db_f")
+    outputs["dx"][0, 0, 2], outputs["dx"][1, 0, :2] = np.inf, np.nan
+    outputs["db_f"][3] = np.nan
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected", "accepted"),
+    [
+        (None, [("return_type", "returned NoneType; expected a mapping from name to array", "")], []),
+        (([1], [2]), [("return_type", "returned tuple; expected a mapping from name to array", "")], []),
+        ({}, [("no_output", f"returned an empty mapping; expected any of {NAMES}", "")], []),
+        (
+            {"dc0": np.ones(3), 3: np.ones(3), "x" * 41: np.ones(3)} | right(),
+            [("unknown_name", f"'{name}' is no output; expected {NAMES}", "") for name in ("dc0", "3", "x" * 40)],
+            ["h", "dx"],
+        ),
+        ({name: Tensor(array) for name, array in right().items()}, [], ["h", "dx"]),
+        (
+            {"C": Tensor(None), "C_T": [0.5], "dh0": np.array([None])} | right(),
+            [
+                ("return_type", f"C cannot be read as an array: {DEVICE}", "C"),
+                ("return_type", "C_T is a list; expected an array of numbers", "C_T"),
+                ("return_type", "dh0 has dtype object; expected an array of numbers", "dh0"),
+            ],
+            ["h", "dx"],
+        ),
+        (
+            {"C": np.ones((1, 2, 4)), "dU_o": np.ones((4, 3))} | right(),
+            [
+                ("shape", "C has shape (1, 2, 4); expected (T=2, B=1, H=4)", "C"),
+                ("shape", "dU_o has shape (4, 3); expected (D=3, H=4)", "dU_o"),
+            ],
+            ["h", "dx"],
+        ),
+        (
+            with_infinities(),
+            [
+                ("not_finite", "dx is not finite in 3 of 6 values, the first inf at [0, 0, 2]", "dx"),
+                ("not_finite", "db_f is not finite in 1 of 4 values, the first nan at [3]", "db_f"),
+            ],
+            ["h", "dx", "db_f"],
+        ),
+    ],
+)
+def test_an_output_that_does_not_fit_is_refused_by_name_and_the_others_accepted(
+    returned: Any, expected: list[tuple[str, str, str]], accepted: list[str]
+) -> None:
+    observed = observe(lambda **run: returned)
+    assert [(problem.kind, problem.text, problem.block) for problem in observed.problems] == expected
+    assert list(observed.outputs) == accepted
+    assert all(np.array_equal(observed.outputs[k], np.asarray(returned[k]), equal_nan=True) for k in accepted)
+
+
+def test_another_dtype_is_a_problem_and_still_judged_if_it_is_a_float() -> None:
+    single, whole, half = right("h", dtype=np.float32), right("C", dtype=np.int64), right("C_T", dtype=np.float16)
+    observed = observe(lambda **run: single | whole | half | right("dx"))
+    assert problems(observed) == [
+        ("dtype", f"{name} has dtype {dtype}; expected float64, that of the inputs")
+        for name, dtype in (("h", "float32"), ("C", "int64"), ("C_T", "float16"))
+    ]
+    assert {name: array.dtype.name for name, array in observed.outputs.items()} == {"h": "float32", "dx": "float64"}
+    run = {name: array.astype(np.float32) for name, array in RUN.items()}
+    observed = observe(lambda **run: single | right("dx"), run=run)
+    assert problems(observed) == [("dtype", "dx has dtype float64; expected float32, that of the inputs")]
+
+
+def test_an_empty_output_is_accepted() -> None:
+    empty = drawn((0, 1, 3, 4), "ordinary", "float64", 0).inputs
+    observed = observe(lambda **run: {"h": np.ones((0, 1, 4)), "C_T": np.ones((1, 4))}, run=empty)
+    assert (list(observed.outputs), problems(observed)) == (["h", "C_T"], [])
+
+
+def test_several_problems_of_one_call_are_all_reported() -> None:
+    def adapter(**run: Any) -> dict[str, Array]:
+        print("step 1")
+        return {"h": run["dh"], "C0": run["C0"].copy(), "dx": np.ones(3)}
+
+    assert [kind for kind, _ in problems(observe(adapter))] == ["prints", "views_inputs", "unknown_name", "shape"]
+
+
+# Exceptions.
+
+
+def fails(run: Any) -> None:
+    raise ArithmeticError("lost\n  a   sign")
+
+
+def test_an_exception_is_reported_in_one_line_with_the_place_where_it_was_raised() -> None:
+    line = fails.__code__.co_firstlineno + 1
+    for act in (fails, lambda run: fails(run)):
+        assert problems_of(act) == [("raises", f"ArithmeticError: lost a sign (test_behaviour.py:{line})")]
+    observed = observe(adapters.raises)
+    line = adapters.raises.__code__.co_firstlineno + 1
+    assert problems(observed) == [("raises", f"ArithmeticError: lost a sign (adapters.py:{line})")]
+    assert observed.outputs == {}
+
+
+def test_an_exception_of_the_call_itself_has_no_place() -> None:
+    def adapter(x: Any) -> None: ...
+
+    ((_, text),) = problems(observe(adapter))
+    assert re.fullmatch(r"TypeError: .*adapter\(\) got an unexpected keyword argument 'W_f'", text)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("lost"), "ValueError: lost"),
+        (SyntaxError("no number", ("a.py", 3, 1, "1 +", 3, 2)), "SyntaxError: no number"),
+        (ValueError("x" * 289), f"ValueError: {'x' * 288}"),
+    ],
+)
+@pytest.mark.parametrize("notes", [(), ("what follows\nis advice", "and more")])
+def test_an_exception_is_reported_without_its_notes_in_at_most_300_letters(
+    error: Exception, text: str, notes: tuple[str, ...]
+) -> None:
+    error = type(error)(*error.args)
+    for note in notes:
+        error.add_note(note)
+
+    def act(run: Any) -> None:
+        raise error
+
+    ((kind, found),) = problems_of(act)
+    assert kind == "raises"
+    assert re.fullmatch(re.escape(text) + r" \(test_behaviour.py:\d+\)", found)
+
+
+@pytest.mark.parametrize(("code", "said"), [((), "sys.exit()"), ((3,), "sys.exit(3)"), (("no",), "sys.exit('no')")])
+def test_an_exit_is_reported_with_its_status(code: tuple[Any, ...], said: str) -> None:
+    def act(run: Any) -> None:
+        raise SystemExit(*code)
+
+    assert problems_of(act) == [("exits", f"calls {said}")]
+
+
+def test_a_keyboard_interrupt_is_not_caught() -> None:
+    def act(run: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        problems_of(act)
+
+
+# Side effects.
+
+
+def test_printed_text_is_reported_up_to_60_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems_of(lambda run: print("step 1")) == [("prints", r"wrote 'step 1\n' during the call")]
+    assert problems_of(lambda run: print("x" * 60, end="")) == [("prints", f"wrote '{'x' * 60}' during the call")]
+    assert problems_of(lambda run: print("x" * 61, end="")) == [("prints", f"wrote '{'x' * 60}'… during the call")]
+    assert capsys.readouterr().out == ""
+
+
+def test_inputs_that_are_written_to_are_named_and_the_run_is_unchanged() -> None:
+    def act(run: Any) -> None:
+        run["h0"] += 1
+        run["C0"][0, 3] = np.nextafter(run["C0"][0, 3], np.inf)
+        run["dh_T"][:] *= 1
+
+    before = {name: array.copy() for name, array in RUN.items()}
+    assert problems_of(act) == [("writes_inputs", "h0, C0 changed during the call")]
+    assert all(np.array_equal(RUN[name], array) for name, array in before.items())
+
+
+def test_a_changed_sign_of_zero_is_a_change() -> None:
+    def adapter(**run: Any) -> dict[str, Array]:
+        run["h0"][:] = -0.0
+        return right()
+
+    observed = observe(adapter, run=RUN | {"h0": np.zeros((1, 4))})
+    assert problems(observed) == [("writes_inputs", "h0 changed during the call")]
+
+
+def test_the_first_output_that_shares_memory_with_an_input_is_named() -> None:
+    observed = observe(lambda **run: {"h": run["dh"][:], "C_T": run["C0"]})
+    assert problems(observed) == [("views_inputs", "h shares its memory with the input dh")]
+    assert list(observed.outputs) == ["h", "C_T"]
+
+
+def test_outputs_of_the_call_before_may_be_returned_again_but_not_written_to() -> None:
+    outputs = right("h", "C", "dx")
+
+    def adapter(**run: Any) -> dict[str, Array]:
+        for name in ("C", "dx"):
+            outputs[name] += 1
+        return outputs
+
+    said = ("reuses_outputs", "changes the C that it returned from the call before")
+    for times, expected in ((1, []), (2, [said]), (3, [said])):
+        assert problems(observe(adapter, times=times)) == expected
+    assert problems(observe(lambda **run: outputs, times=2)) == []
+
+
+def sets_numpy(part: int, value: Any) -> Callable[[Any], None]:
+    """Changes one part of NumPy's global random state."""
+
+    def act(run: Any) -> None:
+        state: list[Any] = list(np.random.get_state())  # noqa: NPY002
+        state[part] = value(state[part])
+        np.random.set_state(tuple(state))  # noqa: NPY002
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "name", "times"),
+    [
+        (lambda run: random.random(), "random", 1),
+        (lambda run: np.random.random(), "numpy.random", 1),  # noqa: NPY002
+        (lambda run: (random.random(), np.random.random()), "random and numpy.random", 1),  # noqa: NPY002
+        (sets_numpy(1, lambda keys: keys ^ 1), "numpy.random", 1),
+        (sets_numpy(2, lambda at: at % 600 + 1), "numpy.random", 1),
+        (sets_numpy(3, lambda has_gauss: 1 - has_gauss), "numpy.random", 1),
+        (sets_numpy(4, lambda gauss: gauss + 0.5), "numpy.random", 1),
+        (lambda run: random.seed(3), "random", 2),  # which finds the state that it left at the first call
+        (lambda run: np.random.seed(3), "numpy.random", 2),  # noqa: NPY002
+    ],
+)
+def test_a_change_of_a_global_random_state_is_reported_and_undone(
+    act: Callable[[Any], object], name: str, times: int
+) -> None:
+    def state() -> Any:
+        _, keys, *rest = np.random.get_state()  # type: ignore[misc]  # noqa: NPY002
+        return random.getstate(), keys.tolist(), rest
+
+    before = state()
+    assert problems_of(act, times=times) == [("random_state", f"the state of {name} changed during the call")]
+    assert state() == before
+
+
+# Weights in the layout of a package.
+
+
+def gradients_in_torch(run: Any) -> dict[str, Array]:
+    """Gradients of the weights in PyTorch's layout, all of them 1."""
+    return {f"d{name}": np.ones_like(run[name]) for name in run if name.startswith(("weight", "bias"))}
+
+
+def test_in_another_layout_weights_and_gradients_have_the_names_of_that_layout() -> None:
+    observed = observe(lambda **run: right("h") | gradients_in_torch(run), "torch")
+    assert problems(observed) == []
+    assert list(observed.outputs) == [name for name in OUTPUTS if name[:2] in ("dW", "dU", "db")] + ["h"]
+
+    def act(run: Any) -> None:
+        run["weight_hh_l0"] += 1
+
+    assert problems_of(act, "torch") == [("writes_inputs", "weight_hh_l0 changed during the call")]
+    names = "h, C, C_T, dx, dh0, dC0, dweight_hh_l0, dweight_ih_l0, dbias_ih_l0, dbias_hh_l0"
+    observed = observe(lambda **run: right("dW_f"), "torch")
+    assert problems(observed) == [("unknown_name", f"'dW_f' is no output; expected {names}")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dweight_hh_l0": np.ones((16, 4), np.float32)}, "float32"),
+        ({"dweight_hh_l0": np.ones((4, 16))}, "dweight_hh_l0 has shape"),
+        ({"dbias_hh_l0": np.full(16, 2.0)}, "the gradients of bias_ih_l0 and bias_hh_l0 differ"),
+    ],
+)
+def test_gradients_that_do_not_fit_the_layout_are_reported_and_the_other_outputs_accepted(
+    change: dict[str, Array], said: str
+) -> None:
+    observed = observe(lambda **run: gradients_in_torch(run) | change | right("h", "dh0") | {"dx": np.ones(2)}, "torch")
+    assert [kind for kind, _ in problems(observed)] == ["layout", "shape"]
+    assert said in observed.problems[0].text
+    assert list(observed.outputs) == ["h", "dh0"]
