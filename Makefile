@@ -1,5 +1,5 @@
-# Needs only make, a POSIX shell and Python >= 3.11 with venv; uses nothing newer than GNU make 3.81, macOS' own.
-# Every path is relative, so that the folder's own path may hold spaces.
+# Requires make, a POSIX shell, and Python >= 3.11 with venv. Works with GNU make 3.81, the version that macOS has.
+# All paths are relative, because the path of this folder may contain spaces.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PLOTS := $(BIN)/python -c 'import matplotlib' 2>/dev/null || $(PIP) install 'matplotlib>=3.9'
-# What others are measured with, installed when it is first needed: plain `torch` from PyPI brings gigabytes for a GPU.
+# Packages that only measurements need are installed when they are first used. PyTorch is its CPU build: the one on PyPI
+# brings gigabytes of GPU libraries.
 TORCH ?= torch --index-url https://download.pytorch.org/whl/cpu
 PYTORCH := $(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH)
 CHEX := $(BIN)/python -c 'import chex' 2>/dev/null || $(PIP) install 'chex>=0.1.90'
@@ -16,68 +17,68 @@ MUTATES := $(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(PIP) install 'c
 
 .PHONY: help verify test deep accuracy false-alarms compare found naming vectors mutants bench gallery lint check lock clean
 
-help: ## list these targets
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
-	@echo '  ARGS="…" is passed on, as in: make test ARGS="-k fused -x"'
+	@echo '  ARGS="…" passes options on, for example: make test ARGS="-k fused -x"'
 
-verify: $(STAMP) ## hold the hand derivation against every truth: the main job
+verify: $(STAMP) ## verify the hand derivation; the main job
 	@$(BIN)/lstm-oracle verify $(ARGS)
 
-test: $(STAMP) ## run the test suite, two files at a time
+test: $(STAMP) ## run the tests, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-deep: $(STAMP) ## run the test suite with many more drawn examples
+deep: $(STAMP) ## run the tests with many more random examples; hours
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
 
-accuracy: $(STAMP) ## measure rounding errors against certified truth; minutes
+accuracy: $(STAMP) ## measure rounding errors against certified values; minutes
 	@$(PLOTS)
 	@$(BIN)/python tests/accuracy $(ARGS)
 
-false-alarms: $(STAMP) ## measure the tolerance on honest and on wrong implementations; minutes
-	@$(PYTORCH) || echo 'PyTorch is left out.' >&2
+false-alarms: $(STAMP) ## measure the tolerance on correct and incorrect LSTMs; minutes
+	@$(PYTORCH) || echo 'Could not install PyTorch; continuing without it.' >&2
 	@$(BIN)/python -m tests.policy $(ARGS)
 
-compare: $(STAMP) ## count what this suite, gradient checks and ONNX's vectors catch; a quarter of an hour
+compare: $(STAMP) ## count the mistakes that the oracle and other checks find; 15 minutes
 	@$(PYTORCH)
 	@$(CHEX)
 	@$(BIN)/python -m tests.comparison $(ARGS)
 
-found: $(STAMP) ## judge the known packages that are installed in .venv, and write what is found; minutes
+found: $(STAMP) ## judge known packages and write FOUND.md; minutes
 	@$(PYTORCH)
 	@$(BIN)/python -c 'import equinox, haiku, keras' 2>/dev/null || $(PIP) install 'equinox>=0.11' 'dm-haiku>=0.0.13' 'keras>=3.9'
 	@$(BIN)/python -m tests.found $(ARGS)
 
-bench: $(STAMP) ## measure speed and memory beside other LSTMs (ARGS=--quick: less of it)
+bench: $(STAMP) ## measure speed and memory next to other LSTMs (ARGS=--quick for less)
 	@$(PLOTS)
 	@$(BIN)/python -c 'import line_profiler' 2>/dev/null || $(PIP) install 'line-profiler>=5'
-	@$(PYTORCH) || echo 'PyTorch is left out.' >&2
+	@$(PYTORCH) || echo 'Could not install PyTorch; continuing without it.' >&2
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-naming: $(STAMP) ## measure how well known mistakes are named: alone, in pairs, in threes
+naming: $(STAMP) ## measure how well mistakes are named, single and combined
 	@$(BIN)/python -m tests.naming $(ARGS)
 
 vectors: $(STAMP) ## compute the fewest test vectors that expose every mistake; minutes
 	@$(BIN)/python -m tests.vectors $(ARGS)
 
-gallery: $(STAMP) ## make the pictures of a report; needs a C compiler, chromium and chromedriver
+gallery: $(STAMP) ## render the pictures of a report; needs cc, chromium and chromedriver
 	@$(BIN)/python -c 'import selenium' 2>/dev/null || $(PIP) install 'selenium>=4.30'
 	@$(BIN)/python -m tests.gallery
 
-mutants: $(STAMP) ## change the code in one place at a time, and see a test fail each time; under an hour
+mutants: $(STAMP) ## run the tests on code changed in one place at a time; under an hour
 	@$(MUTATES)
 	@$(BIN)/python -m tests.mutation $(ARGS)
 
-lint: $(STAMP) ## ruff, the formatter's check, and mypy
+lint: $(STAMP) ## run ruff, the check of its formatter, and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-check: ## lint, test and verify: run it before a push
+check: ## lint, test and verify; run it before every push
 	@$(MAKE) --no-print-directory lint ARGS=
 	@$(MAKE) --no-print-directory test ARGS=
 	@$(MAKE) --no-print-directory verify ARGS=
 
-lock: ## renew requirements.lock after a change of dependencies (ARGS=--upgrade: newest versions)
+lock: ## renew requirements.lock (ARGS=--upgrade for the newest versions)
 	@$(require_python)
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && trap 'exit 1' HUP INT TERM && \
 	"$(PYTHON)" -m venv "$$tmp/venv" && "$$tmp/venv/bin/python" -m pip --disable-pip-version-check -qq install 'uv>=0.8' && \
@@ -89,10 +90,10 @@ clean: ## remove .venv, caches and build products
 	rm -rf .venv build dist .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
 	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp comes last and goes first: without it an installation was cut short, and starts over.
+# The stamp is removed first and written last: if it is missing, an installation was interrupted and starts over.
 $(STAMP): requirements.lock pyproject.toml
 	@$(require_python)
-	@echo 'Installing into .venv from requirements.lock; this takes a minute or two.'
+	@echo 'Installing the locked dependencies into .venv; this takes a minute or two.'
 	@if test -e $@; then rm $@; else "$(PYTHON)" -m venv --clear .venv; fi
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
@@ -100,7 +101,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 define require_python
 "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-    { echo 'error: needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3' >&2; exit 1; }; \
+    { echo 'error: requires Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3' >&2; exit 1; }; \
 "$(PYTHON)" -c 'import ensurepip, venv' || \
     { echo 'error: $(PYTHON) lacks venv or pip; on Debian or Ubuntu: apt install python3-venv' >&2; exit 1; }
 endef

@@ -1,12 +1,14 @@
 """The LSTM unit with its gradients derived by hand, in NumPy.
 
-    tape = manual.forward(params, x, h0, C0)             # tape.h, tape.C, tape.h_T, tape.C_T
+    tape = manual.forward(params, x, h0, C0)               # tape.h, tape.C, tape.h_T, tape.C_T
     gradients = manual.backward(tape, dh, dh_T=…, dC_T=…)  # .params, .x, .h0, .C0
-    deltas = manual.deltas(tape, dh)                     # deltas[t][16] is δ16 at step t
+    deltas = manual.deltas(tape, dh)                       # deltas[t][16] is δ16 at step t
+    states = manual.infer(params, x, h0, C0)               # .h, .h_T, .C_T, without a tape
 
-    arrays = manual.layouts.pack(params, "torch")        # as PyTorch, Keras, Flax, … lay them out; unpack reverses it
+    arrays = manual.layouts.pack(params, "torch")          # in the layout of PyTorch, Keras, Flax, …; unpack inverts it
 
-`manual.bptt` is the same written to be read, on top of `manual.derivation`; DERIVATION.md explains.
+`manual.bptt` is a literal implementation of the same unit, based on `manual.derivation`; DERIVATION.md explains the
+equations.
 """
 
 from importlib import import_module
@@ -19,12 +21,15 @@ from manual.unit import CheckpointedTape, Gradients, Params, States, Tape
 if TYPE_CHECKING:
     from manual import layouts
 
+    __version__: str
+
 __all__ = [
     "CheckpointedTape",
     "Gradients",
     "Params",
     "States",
     "Tape",
+    "__version__",
     "backward",
     "deltas",
     "forward",
@@ -34,6 +39,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name != "layouts":  # imported when it is first used
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module("manual.layouts")
+    """Return what most programs do not use and is therefore loaded on demand: the layouts and the version."""
+    if name == "layouts":
+        return import_module("manual.layouts")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lstm-oracle")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

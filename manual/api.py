@@ -1,23 +1,23 @@
-"""The public doors: each checks its input once, then runs a bare kernel.
+"""The public functions' common part: check the input once, then run a kernel that does not.
 
-No finite input takes a kernel out of the range of its type, where there is a wider one:
+No finite input takes a kernel out of the range of its dtype, where there is a wider one:
 
-- A forward kernel might overflow in the sums that enter the gates, and alone there: infinity would saturate a gate,
-  on the wrong side maybe, and show nowhere. So a bound on all these sums is computed before, and where the type might
-  not hold them, the kernel runs in the next wider one, and its result is rounded. What is computed is then right:
-  no NaN, and gates that saturate where their sums are large, each on its side.
-- A backward kernel is linear in what arrives, so that an overflow stays infinite or becomes NaN. If its result shows
-  one although its input is finite, it runs once more in the wider type, and its result is rounded. So a gradient
-  is infinite only where its value is out of the type's range.
+- A forward kernel may overflow in the pre-activations, and only there: an infinite pre-activation would saturate a
+  gate, perhaps on the wrong side, and the overflow would not show in the result. So a bound on all pre-activations is
+  computed first; where the dtype might not hold them, the kernel runs in the next wider one and its result is rounded.
+  Then there is no NaN, and gates saturate on the correct side.
+- A backward kernel is linear in the upstream gradients, so that an overflow stays infinite or becomes NaN. If a result
+  is not finite although the input is, the kernel runs again in the wider dtype and its result is rounded. So a gradient
+  is infinite only where its value is out of range.
 
-For float64 that type is C's long double, wider on x86-64 except under Windows, and on 64-bit ARM under Linux;
-elsewhere float64 has none. Input that is not finite is taken as meant, in its own type.
+For float64 the wider dtype is C's long double, which is wider on x86-64 except on Windows, and on 64-bit ARM with
+Linux; elsewhere float64 has none. Input that is not finite is used as it is, in its own dtype.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from math import isfinite, sqrt
 from typing import Any, TypeVar
@@ -31,14 +31,15 @@ from manual.unit import Array, CheckpointedTape, Params, States, Tape
 Result = TypeVar("Result")
 AnyTape = TypeVar("AnyTape", Tape, CheckpointedTape, Tape | CheckpointedTape)
 Outcome = TypeVar("Outcome", Tape, CheckpointedTape, States)
-Forward = Callable[[Params, Array, Array, Array], Outcome]
+ForwardKernel = Callable[[Params, Array, Array, Array], Outcome]
 
 WIDER: dict[Any, Any] = {np.dtype("f4"): np.float64, np.dtype("f8"): np.longdouble}
-LIMITS = {dtype: float(np.finfo(dtype).max) / 1000 for dtype in WIDER}  # of sums; the norms and the sums are rounded
+# On pre-activations; the factor leaves room for the rounding of the norms and of the sums.
+LIMITS = {dtype: float(np.finfo(dtype).max) / 1000 for dtype in WIDER}
 
 
 def forward(
-    kernel: Forward[Outcome],
+    kernel: ForwardKernel[Outcome],
     params: Params,
     x: Array,
     h0: Array | None,
@@ -56,32 +57,33 @@ def forward(
         return in_range(kernel, params, x, h0, C0)(params, x, h0, C0)
 
 
-def in_range(kernel: Forward[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> Forward[Outcome]:
-    """A forward kernel for this input or a stretch of it: as it is, or in the next wider type if it might overflow.
+def in_range(kernel: ForwardKernel[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> ForwardKernel[Outcome]:
+    """Return the kernel for this input or any segment of it: unchanged, or in the wider dtype if it might overflow.
 
-    By Cauchy-Schwarz no sum of a gate, nor a part of one, is larger than ‖x‖ ‖U‖ + ‖h‖ ‖W‖ + ‖b‖, of the whole arrays.
-    No h of a row but h0 has a norm above √H. The cell state grows by 1 a step at most, which never takes it out.
+    By the Cauchy-Schwarz inequality no pre-activation, nor a part of one, exceeds ‖x‖ ‖U‖ + ‖h‖ ‖W‖ + ‖b‖, with the
+    norms of the whole arrays. No row of h except in h0 has a norm above √H. The cell state grows by at most 1 a step,
+    which never takes it out of range.
     """
-    if x.dtype not in LIMITS:  # it is the wider one
+    if x.dtype not in LIMITS:  # it is the wider dtype already
         return kernel
     h = max(_norm(h0), sqrt(params.hidden_size))
     bound = _norm(x) * _norm(params.U) + h * _norm(params.W) + _norm(params.b)
-    if bound < LIMITS[x.dtype] or not finite((params, x, h0, C0)):  # NaN is not less
+    if bound < LIMITS[x.dtype] or not all_finite((params, x, h0, C0)):  # a NaN bound is not less
         return kernel
     return partial(_in_wider, kernel)
 
 
-def _in_wider(kernel: Forward[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> Outcome:
+def _in_wider(kernel: ForwardKernel[Outcome], params: Params, x: Array, h0: Array, C0: Array) -> Outcome:
     outcome: Outcome = _cast(kernel(*_cast((params, x, h0, C0), WIDER[x.dtype])), x.dtype)
     return outcome if isinstance(outcome, States) else replace(outcome, params=params, x=x)
 
 
 def _norm(array: Array) -> float:
-    """The Frobenius norm, or a bound of it; infinite where the sum of the squares is."""
+    """Return the Frobenius norm, or for a strided array a bound on it; infinite where the sum of squares is."""
     if array.flags.c_contiguous:
-        numbers = array.ravel()  # which copies nothing
+        numbers = array.ravel()  # a view
         return sqrt(numbers.dot(numbers))
-    return max(float(array.max()), -float(array.min())) * sqrt(array.size)  # an empty one lies in one piece
+    return max(float(array.max()), -float(array.min())) * sqrt(array.size)  # an empty array is contiguous
 
 
 def backward(
@@ -92,10 +94,15 @@ def backward(
     dC_T: Array | None,
     tapes: tuple[type, ...] = (Tape,),
 ) -> Result:
-    """Run a backward kernel that takes these tapes on checked input; a missing upstream gradient is zero."""
+    """Run a backward kernel that accepts these types of tape on checked input.
+
+    A missing upstream gradient is zero, but at least one has to be given.
+    """
     if not isinstance(tape, tapes):
         expected = " or ".join(f"manual.{kind.__name__}" for kind in tapes)
         raise TypeError(f"tape is of type {type(tape).__name__}; expected {expected}, as forward returns it")
+    if dh is None and dh_T is None and dC_T is None:
+        raise ValueError("dh, dh_T and dC_T are all missing; expected at least one gradient of the loss")
     T, B, H = tape.h.shape
     sizes, dtype = {"T": T, "B": B, "H": H}, tape.params.dtype
     zero = np.zeros((B, H), dtype)
@@ -105,37 +112,33 @@ def backward(
     inputs = tape, dh, dh_T, dC_T
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         result = kernel(*inputs)
-        if not finite(result) and finite(inputs):
+        if not all_finite(result) and all_finite(inputs):
             result = _cast(kernel(*_cast(inputs, WIDER[dtype])), dtype)
     return result
 
 
-def finite(value: object) -> bool:
-    """Whether no number in an array, or in the arrays of a structure, is infinite or NaN."""
+def all_finite(value: object) -> bool:
+    """Return whether an array, or all arrays in a structure of tuples, lists, dictionaries and objects, are finite."""
     if isinstance(value, np.ndarray):
-        # A norm is finite only if all numbers are, and costs less than to look at each; of balls it tells nothing.
+        # The norm is finite only if all entries are, and takes less time than looking at each; it fails on objects.
         return (not value.dtype.hasobject and isfinite(_norm(value))) or bool((np.abs(value) < np.inf).all())
-    return all(map(finite, value if isinstance(value, tuple) else _parts(value).values()))
+    if isinstance(value, int):
+        return True
+    if isinstance(value, dict):
+        return all(map(all_finite, value.values()))
+    return all(map(all_finite, value if isinstance(value, list | tuple) else vars(value).values()))
 
 
 def _cast(value: Any, dtype: npt.DTypeLike) -> Any:
+    """Return a structure with all arrays in another dtype."""
     if isinstance(value, np.ndarray):
         return value.astype(dtype)
     if isinstance(value, int):
         return value
-    parts = {key: _cast(part, dtype) for key, part in _parts(value).items()}
     if isinstance(value, dict):
-        return parts
+        return {key: _cast(part, dtype) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(parts.values())
-    copy = object.__new__(type(value))  # past the constructor, which takes float32 and float64 only
-    copy.__dict__.update(parts)
-    return copy
-
-
-def _parts(value: Any) -> dict[Any, Any]:
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, int):
-        return {}
-    return dict(enumerate(value)) if isinstance(value, list | tuple) else vars(value)
+        return type(value)(_cast(part, dtype) for part in value)
+    if isinstance(value, Params):
+        return value.in_dtype(dtype)
+    return replace(value, **{field.name: _cast(getattr(value, field.name), dtype) for field in fields(value)})

@@ -1,30 +1,30 @@
-"""Many sequences, a step at a time: matrix products, and the least memory between them.
+"""Many sequences: the steps of a block, with few NumPy calls and little memory traffic.
 
-- All that enters a step's gates is one product, of [h, x, 1] and [W; U; b]. Where that is large, the part of x and
+- All pre-activations of a step are one product, [h, x, 1] @ [W; U; b]. Where that product is large, the share of x and
   of the bias, which no step waits for, is one product for a whole block of steps.
-- OpenBLAS multiplies small matrices as they lie, and packs larger ones anew in every call, which for few rows costs as
-  much as to multiply them. So the weights of a middling product are cut into tiles of columns that are small enough.
-- Back, the product wants a step's gates side by side, (B, 4H); everything else wants them one behind the other,
-  (4, B, H), for one call to serve several. Transposed views lead from one to the other.
-- A step works in arrays that stay in the cache, and is copied to the tape in one piece.
+- OpenBLAS multiplies small matrices in place, and copies larger ones into packed buffers in every call, which for few
+  rows costs as much as the multiplication. So the weights of a medium-sized product are cut into tiles of columns that
+  are small enough.
+- Backward, the product needs the gates of a step side by side, (B, 4H); elementwise operations need them one after
+  another, (4, B, H), so that one call serves several gates. Transposed views lead from one to the other.
+- A step works on arrays that stay in the cache, and copies them to the tape in one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from manual.factors import factors
 from manual.unit import Array, Params, Tape
-from manual.workspace import Room
+from manual.workspace import Workspace
 
-CACHED = 2**17  # bytes of a gate whose factors are made together, for them to stay in the cache
-SMALL = 10**6  # multiplications in a product: with AVX-512, OpenBLAS packs neither factor of those that have no more
-LARGE = 10**7  # from here on BLAS's threads pay more than tiles, and many rows at a time more than one call
-NARROW = 16  # columns of a tile at least: fewer leave the processor's registers half empty
+CACHED_BYTES = 2**17  # of one gate, for as many steps as have their factors computed together: they stay in the cache
+SMALL = 10**6  # multiplications in a product: up to here, OpenBLAS with AVX-512 packs neither factor
+LARGE = 10**7  # from here on, the threads of BLAS gain more than tiles, and one product per block more than one call
+NARROWEST_TILE = 16  # columns: fewer leave half of a vector register empty
 
 Product = Callable[[Array, Array, Array], object]
 dot: Product = np.ndarray.dot
@@ -32,67 +32,75 @@ add, exp, multiply, reciprocal, tanh = np.add, np.exp, np.multiply, np.reciproca
 matmul: Product = np.matmul
 
 
-class Forward(Room):
-    """Room for a block of steps, and the way through them."""
+class ForwardKernel(Workspace):
+    """The forward pass, block by block; `C` (B, H) is the cell state after the last block."""
 
     @classmethod
-    def of(cls, params: Params, block: int, B: int) -> Forward:
-        """That of this unit, for blocks of so many steps and so many rows."""
-        way = cls.taken(params.input_size, params.hidden_size, params.W.dtype, block, B)
-        lay(params.W, way.W[:, :, : way.H])
-        lay(params.U, way.U_b[:, :, :-1])
-        lay(params.b[None], way.U_b[:, :, -1:])
-        return way
+    def for_params(cls, params: Params, block: int, B: int) -> ForwardKernel:
+        """Acquire a kernel for blocks of at most `block` steps and B rows, and copy the weights into it."""
+        kernel = cls.acquire(params.input_size, params.hidden_size, params.W.dtype, block, B)
+        pack_weights(params.W, kernel.W[:, :, : kernel.H])
+        pack_weights(params.U, kernel.U_b[:, :, :-1])
+        pack_weights(params.b[None], kernel.U_b[:, :, -1:])
+        return kernel
 
     def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int, B: int) -> None:
         super().__init__(D, H, dtype, block, B)
         self.H, self.block = H, block
-        self.x_apart = B * (H + D + 1) * 4 * H > LARGE
+        self.x_apart = B * (H + D + 1) * 4 * H > LARGE  # whether x enters by one product per block
         K = H if self.x_apart else H + D + 1
-        tile = tile_of(H, others=B * K)
-        self.h_x_1 = np.ones((block + 1, B, K), dtype)  # or h alone, where x is apart
-        self.hs = self.h_x_1[..., :H]  # h before every step, and the last
-        self.z = np.empty((4, B, H), dtype)  # of g, and of f, i and o negated, for 1 / (1 + exp(-z))
-        self.to = self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
-        self.W = np.empty((4, H // tile, K, tile), dtype)  # the weights of z, as a product takes them
+        tile = tile_width(H, multiplications=B * K)
+        self.h_x_1 = np.ones((block + 1, B, K), dtype)  # [h_prev, x, 1] of every step; or h_prev alone
+        self.hs = self.h_x_1[..., :H]  # h before every step, and after the last
+        self.z = np.empty((4, B, H), dtype)  # pre-activations: g, then f, i and o negated, for 1 / (1 + exp(-z))
+        self.z_tiles = self.z.reshape(4, B, H // tile, tile).swapaxes(1, 2)
+        self.W = np.empty((4, H // tile, K, tile), dtype)  # the weights of z, in tiles
         self.U_b = self.W[:, :, H:]
         if self.x_apart:
             self.U_b = np.empty((4, 1, D + 1, H), dtype)
             self.x_1 = np.ones((block * B, D + 1), dtype)
             self.zs_x = np.empty((4, block * B, H), dtype)
-        self.slab = np.empty((5, B, H), dtype)  # C_prev, g, f, i and o
-        self.parts, self.one = np.empty((2, B, H), dtype), np.array(1, dtype)
-        self.C = self.slab[0]
+        self.stacked = np.empty((5, B, H), dtype)  # C_prev, g, f, i and o of one step
+        self.products, self.one = np.empty((2, B, H), dtype), np.array(1, dtype)
+        self.C = self.stacked[0]
 
-    def start(self, h0: Array, C0: Array) -> None:
-        """From these states."""
+    def set_state(self, h0: Array, C0: Array) -> None:
+        """Set the states before the first step."""
         self.hs[0], self.C[...] = h0, C0
 
-    def go(self, x: Array, slabs: Array, tanh_C: Array, h: Array) -> None:
-        """Take the inputs of a block, and fill its part of the tape."""
-        n, W, to, z, slab, parts, one = len(x), self.W, self.to, self.z, self.slab, self.parts, self.one
-        (C, g, _, _, o), (kept, new) = slab, parts
-        C_g, f_i, f_i_o = slab[:2], slab[2:4], slab[2:]
+    def forward_block(self, x: Array, stacked: Array, tanh_C: Array, h: Array) -> None:
+        """Compute the steps of a block from x (n, B, D), and write its part of the tape."""
+        n, W, z_tiles, z, step, products, one = (
+            len(x),
+            self.W,
+            self.z_tiles,
+            self.z,
+            self.stacked,
+            self.products,
+            self.one,
+        )
+        (C, g, _, _, o), (C_prev_f, g_i) = step, products
+        C_g, f_i, f_i_o = step[:2], step[2:4], step[2:]
         z_g, z_f_i_o = z[0], z[1:]
-        views = self.h_x_1, self.from_x(x), slabs, tanh_C, self.hs[1:]
-        for h_x_1_t, z_x, slab_t, tanh_C_t, h_t in zip(*views, strict=False):  # as many as slabs has
-            matmul(h_x_1_t, W, to)
+        views = self.h_x_1, self._z_from_x(x), stacked, tanh_C, self.hs[1:]
+        for h_x_1_t, z_x, stacked_t, tanh_C_t, h_t in zip(*views, strict=False):  # as many steps as `stacked` has
+            matmul(h_x_1_t, W, z_tiles)
             if z_x is not None:
                 add(z, z_x, z)
             exp(z_f_i_o, f_i_o)
             add(f_i_o, one, f_i_o)
             reciprocal(f_i_o, f_i_o)
             tanh(z_g, g)
-            slab_t[...] = slab
-            multiply(C_g, f_i, parts)
-            add(kept, new, C)
+            stacked_t[...] = step
+            multiply(C_g, f_i, products)
+            add(C_prev_f, g_i, C)
             tanh(C, tanh_C_t)
             multiply(tanh_C_t, o, h_t)
         h[...] = self.hs[1 : n + 1]
         self.hs[0] = self.hs[n]
 
-    def from_x(self, x: Array) -> Iterable[Array | None]:
-        """Take the inputs of a block; for each of its steps, what is still to be added to its product, or None."""
+    def _z_from_x(self, x: Array) -> Iterable[Array | None]:
+        """Take the inputs of a block; yield what is to be added to each step's product, or None if x is in it."""
         n, B, D = x.shape
         if not self.x_apart:
             self.h_x_1[:n, :, self.H : -1] = x
@@ -103,10 +111,10 @@ class Forward(Room):
         return zs_x.reshape(4, n, *self.z.shape[1:]).swapaxes(0, 1)
 
 
-def lay(given: Array, out: Array) -> None:
-    """Write the columns of f, i, g and o, (K, 4H), as those of g, -f, -i and -o, (4, H / tile, K, tile).
+def pack_weights(given: Array, out: Array) -> None:
+    """Write the columns of f, i, g and o, (K, 4H), into `out`, (4, H / tile, K, tile), as those of g, -f, -i and -o.
 
-    NumPy 2.4's `negative` is wrong from float32 columns into columns; a product is not.
+    Multiplying by -1 is exact; `np.negative` has been wrong for strided arrays (numpy/numpy#26775).
     """
     _, _, K, tile = out.shape
     f_i_g_o = given.reshape(K, 4, out.shape[1], tile).transpose(1, 2, 0, 3)
@@ -115,63 +123,108 @@ def lay(given: Array, out: Array) -> None:
     multiply(f_i_g_o[3], -1, out[3])
 
 
-def tile_of(columns: int, others: int) -> int:
-    """How many columns make a tile, if each takes so many multiplications; all of them where tiles do not help."""
-    if not SMALL < columns * others <= LARGE:
+def tile_width(columns: int, multiplications: int) -> int:
+    """Return how many columns make a tile, if each takes so many multiplications; all where tiles do not help."""
+    if not SMALL < columns * multiplications <= LARGE:
         return columns
-    return max((n for n in range(NARROW, columns) if columns % n == 0 and n * others <= SMALL), default=columns)
+    widths = (n for n in range(NARROWEST_TILE, columns) if columns % n == 0 and n * multiplications <= SMALL)
+    return max(widths, default=columns)
 
 
-class Backward(Room):
-    """The way back over the steps of a block, one by one."""
+class Factors(NamedTuple):
+    """What multiplies δ3 and δ8 on their way back through a step: functions of the forward values alone.
+
+    Without these, the loop over the steps would have to compute them one step at a time.
+    """
+
+    fig_from_8: Array  # (3, …): from δ8 to δ16, δ15 and δ14
+    o_from_3: Array  # from δ3 to δ13
+    from_3_to_8: Array  # from δ3 to the share of δ8 that comes through tanh(C)
+
+
+def compute_factors(stacked: Array, tanh_C: Array, h: Array, out: Factors, one_minus: Array, scratch: Array) -> None:
+    """Compute the factors of many steps, as in `manual.derivation`, whatever the trailing axes are.
+
+    Args:
+        stacked: C_prev, g, f, i and o, (5, …).
+        tanh_C, h: (…).
+        out: where the factors are written.
+        one_minus: (3, …), overwritten with 1 - f, 1 - i and 1 - o.
+        scratch: (2, …), overwritten.
+    """
+    C_g, f_i, f_i_o, (_, g, _, i, o) = stacked[:2], stacked[2:4], stacked[2:], stacked
+    f_i_from_8, g_from_8 = out.fig_from_8[:2], out.fig_from_8[2]
+    np.subtract(1, f_i_o, one_minus)
+    multiply(C_g, f_i, scratch)  # C_prev * f and g * i
+    multiply(scratch, one_minus[:2], f_i_from_8)  # C_prev * f * (1 - f) and g * i * (1 - i)
+    multiply(scratch[1], g, g_from_8)
+    np.subtract(i, g_from_8, g_from_8)  # i * (1 - g * g)
+    multiply(h, one_minus[2], out.o_from_3)  # tanh_C * o * (1 - o)
+    multiply(h, tanh_C, out.from_3_to_8)
+    np.subtract(o, out.from_3_to_8, out.from_3_to_8)  # o * (1 - tanh_C * tanh_C)
+
+
+class BackwardKernel(Workspace):
+    """The backward pass, block by block from the last one, a step at a time."""
 
     @classmethod
-    def of(cls, params: Params, block: int, B: int) -> Backward:
-        """That of this unit, for blocks of so many steps and so many rows."""
+    def for_params(cls, params: Params, block: int, B: int) -> BackwardKernel:
+        """Acquire a kernel for blocks of at most `block` steps and B rows, and copy the weights into it."""
         H = params.hidden_size
-        way = cls.taken(params.input_size, H, params.W.dtype, block, B)
-        way.W_T[...] = params.W.T.reshape(4 * H, H // way.tile, way.tile).swapaxes(0, 1)
-        return way
+        kernel = cls.acquire(params.input_size, H, params.W.dtype, block, B)
+        kernel.W_T[...] = params.W.T.reshape(4 * H, H // kernel.tile, kernel.tile).swapaxes(0, 1)
+        return kernel
 
     def __init__(self, D: int, H: int, dtype: np.dtype[Any], block: int, B: int) -> None:
         super().__init__(D, H, dtype, block, B)
-        self.H, self.tile = H, tile_of(H, others=B * 4 * H)
+        self.H, self.tile = H, tile_width(H, multiplications=B * 4 * H)
         self.h_x_1 = np.ones((block, B, H + D + 1), dtype)
         self.Δ, self.W_T = np.empty((block, B, 4 * H), dtype), np.empty((H // self.tile, 4 * H, self.tile), dtype)
-        self.together = max(1, min(block, CACHED // max(1, B * H * dtype.itemsize)))
-        self.to_f_i_g, self.rests, self.addends = (np.empty((self.together, n, B, H), dtype) for n in (3, 3, 2))
-        self.to_o, self.to_8 = (np.empty((self.together, B, H), dtype) for _ in range(2))
+        self.chunk = max(1, min(block, CACHED_BYTES // max(1, B * H * dtype.itemsize)))
+        self.fig_from_8, self.one_minus, self.scratch = (np.empty((self.chunk, n, B, H), dtype) for n in (3, 3, 2))
+        self.o_from_3, self.from_3_to_8 = (np.empty((self.chunk, B, H), dtype) for _ in range(2))
         self.δ3, self.δ8 = (np.empty((B, H), dtype) for _ in range(2))
 
-    def go(self, tape: Tape, at: slice, dh: Array, δ25: Array, δ11: Array) -> Array:
-        """δ16, δ15, δ14 and δ13 of a block, (n, B, 4H), until the next; δ25 and δ11 become what leaves it."""
+    def backward_block(self, tape: Tape, at: slice, dh: Array, δ25: Array, δ11: Array) -> Array:
+        """Return δ16, δ15, δ14 and δ13 of the steps of a block side by side, (n, B, 4H), a view until the next block.
+
+        δ25 and δ11 are overwritten: on entry they arrive at the block's last step, on return they leave its first.
+        """
         Δ = self.Δ[: len(dh)]
-        for last in range(len(dh), 0, -self.together):
-            first = max(0, last - self.together)
-            some = slice(at.start + first, at.start + last)
-            self.go_together(tape, some, dh[first:last], Δ[first:last], δ25, δ11)
+        for last in range(len(dh), 0, -self.chunk):
+            first = max(0, last - self.chunk)
+            steps = slice(at.start + first, at.start + last)
+            self._backward_steps(dh[first:last], tape.f[steps], self._factors(tape, steps), Δ[first:last], δ25, δ11)
         return Δ
 
-    def go_together(self, tape: Tape, at: slice, dh: Array, Δ: Array, δ25: Array, δ11: Array) -> None:
-        """Fill the Δ of these steps, whose factors are made together."""
-        (n, B, H), δ3, δ8, f = dh.shape, self.δ3, self.δ8, tape.f[at]
-        product, W_T, to_δ25 = self.product(δ25)
-        to_f_i_g, rests, addends = (a[:n].swapaxes(0, 1) for a in (self.to_f_i_g, self.rests, self.addends))
-        to_o, to_8 = self.to_o[:n], self.to_8[:n]
-        factors(tape.slabs[at].swapaxes(0, 1), tape.tanh_C[at], tape.h[at], to_f_i_g, to_o, to_8, rests, addends)
-        by_gate = Δ.reshape(n, B, 4, H).swapaxes(1, 2)
-        views = dh, to_8, to_o, to_f_i_g.swapaxes(0, 1), f, by_gate[:, :3], by_gate[:, 3], Δ
-        for δ1, δ3_to_8, δ3_to_13, δ8_to_gates, f_t, δ16_15_14, δ13, Δ_t in zip(*(v[::-1] for v in views), strict=True):
-            add(δ1, δ25, δ3)
-            multiply(δ3, δ3_to_8, δ8)
-            add(δ8, δ11, δ8)
-            multiply(δ8, δ8_to_gates, δ16_15_14)
-            multiply(δ3, δ3_to_13, δ13)
-            multiply(δ8, f_t, δ11)
-            product(Δ_t, W_T, to_δ25)
+    def _factors(self, tape: Tape, steps: slice) -> Factors:
+        """Return the factors of some steps, the first axis of each being the step."""
+        n = len(tape.h[steps])
+        found = Factors(self.fig_from_8[:n], self.o_from_3[:n], self.from_3_to_8[:n])
+        by_gate = found._replace(fig_from_8=found.fig_from_8.swapaxes(0, 1))
+        one_minus, scratch = (array[:n].swapaxes(0, 1) for array in (self.one_minus, self.scratch))
+        stacked = tape.stacked[steps].swapaxes(0, 1)
+        compute_factors(stacked, tape.tanh_C[steps], tape.h[steps], by_gate, one_minus, scratch)
+        return found
 
-    def product(self, δ25: Array) -> tuple[Product, Array, Array]:
-        """What multiplies Δ and Wᵀ, in tiles or whole, that Wᵀ, and δ25 as it writes it."""
+    def _backward_steps(self, dh: Array, f: Array, factors: Factors, Δ: Array, δ25: Array, δ11: Array) -> None:
+        """Write Δ of some steps, last step first; δ25 and δ11 are overwritten."""
+        (n, B, H), δ3, δ8 = dh.shape, self.δ3, self.δ8
+        product, W_T, δ25_tiles = self._product(δ25)
+        by_gate = Δ.reshape(n, B, 4, H).swapaxes(1, 2)
+        views = dh, factors.from_3_to_8, factors.o_from_3, factors.fig_from_8, f, by_gate[:, :3], by_gate[:, 3], Δ
+        backwards = (view[::-1] for view in views)
+        for δ1, from_3_to_8, o_from_3, fig_from_8, f_t, δ16_15_14, δ13, Δ_t in zip(*backwards, strict=True):
+            add(δ1, δ25, δ3)
+            multiply(δ3, from_3_to_8, δ8)
+            add(δ8, δ11, δ8)
+            multiply(δ8, fig_from_8, δ16_15_14)
+            multiply(δ3, o_from_3, δ13)
+            multiply(δ8, f_t, δ11)
+            product(Δ_t, W_T, δ25_tiles)
+
+    def _product(self, δ25: Array) -> tuple[Product, Array, Array]:
+        """Return the function that multiplies Δ and Wᵀ, whole or in tiles; Wᵀ as it needs it; and δ25 likewise."""
         if self.tile == self.H:
             return dot, self.W_T[0], δ25
         return matmul, self.W_T, δ25.reshape(len(δ25), self.H // self.tile, self.tile).swapaxes(0, 1)

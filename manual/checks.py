@@ -1,8 +1,8 @@
-"""The checks at the public doors: what an array must be, and the error that says what it was.
+"""Validation of arguments: what an array must be, and the error that says what it was.
 
-Nothing is converted: float32 and float64 are accepted, in any memory layout and byte order, and all
-arrays of a call must agree. Integers, complex numbers, text and objects are refused. NaN and
-infinity are values like others and propagate as IEEE 754 says.
+Arrays are never converted to another dtype: all arrays of a call are float32, or all are float64, in any memory layout
+and byte order. Integers, complex numbers, text and objects are refused. NaN and infinity are accepted and propagate as
+IEEE 754 says.
 """
 
 from __future__ import annotations
@@ -23,38 +23,51 @@ def checked(
     sizes: dict[str, int],
     dtype: np.dtype[Any] | None = None,
 ) -> Array:
-    """The array `value`, if it has the dimensions `dims`, as `sizes` knows them, and the dtype.
+    """Return an argument as an array in native byte order, without a copy where it is one already.
 
-    A dimension that `sizes` does not know yet is entered there, for the arguments that follow.
+    Args:
+        name: the name of the argument, for errors.
+        value: the argument.
+        dims: its dimensions by name; "1" is an axis of length 1.
+        sizes: the sizes of the dimensions that are known so far; new ones are added for the arguments that follow.
+        dtype: the dtype of the parameters, if they are known; otherwise float32 or float64.
+
+    Raises:
+        TypeError: the argument is missing, masked, or of another dtype.
+        ValueError: it is not rectangular, or its shape does not fit.
     """
     if value is None:
-        raise TypeError(f"{name} is None; expected an array of shape {_shape(dims, sizes)}")
+        raise TypeError(f"{name} is None; expected an array of shape {shape_text(dims, sizes)}")
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; expected one without a mask: {name}.filled(value)")
+        raise TypeError(f"{name} is a masked array; expected an array without a mask, such as {name}.filled(value)")
     try:
         array = np.asarray(value)
-    except ValueError:  # a ragged list
-        raise ValueError(f"{name} is not rectangular; expected an array of shape {_shape(dims, sizes)}") from None
+    except ValueError:
+        raise ValueError(
+            f"{name} is not a rectangular array; expected an array of shape {shape_text(dims, sizes)}"
+        ) from None
     if array.dtype.newbyteorder("=") not in (FLOATS if dtype is None else (dtype,)):
         expected = "float32 or float64" if dtype is None else f"{dtype}, the dtype of the parameters"
-        raise TypeError(f"{name} has dtype {array.dtype}; expected {expected}: nothing is converted silently")
-    if array.ndim != len(dims):
-        raise ValueError(f"{name} has shape {array.shape}; expected {len(dims)} dimensions, {_shape(dims, sizes)}")
-    for dim, size in zip(dims, array.shape, strict=True):
-        if sizes.setdefault(dim, size) != size:
-            raise ValueError(f"{name} has shape {array.shape}; expected {_shape(dims, sizes)}")
+        raise TypeError(f"{name} has dtype {array.dtype}; expected {expected} (arrays are never converted implicitly)")
+    fits = array.ndim == len(dims)
+    for dim, size in zip(dims, array.shape, strict=False):
+        fits = fits and sizes.setdefault(dim, size) == size
+    if not fits:
+        raise ValueError(f"{name} has shape {array.shape}; expected {shape_text(dims, sizes)}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def checked_size(name: str, value: object, least: int) -> int:
-    """The whole number `value`, if it is at least `least`."""
+    """Return an argument as an int, or raise TypeError or ValueError unless it is an integer of at least `least`."""
+    expected = f"expected an integer ≥ {least}"
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; expected a whole number")
+        raise TypeError(f"{name} is {value!r}; {expected}")
     if value < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
+        raise ValueError(f"{name} is {value}; {expected}")
     return int(value)
 
 
-def _shape(dims: tuple[str, ...], sizes: dict[str, int]) -> str:
-    known = (f"{dim}={sizes[dim]}" if dim in sizes else dim for dim in dims)
+def shape_text(dims: tuple[str, ...], sizes: dict[str, int]) -> str:
+    """Return a shape such as "(T, B=2, D=3)", with the sizes that are known."""
+    known = (f"{dim}={sizes[dim]}" if dim in sizes and not dim.isdigit() else dim for dim in dims)
     return f"({', '.join(known)}{',' if len(dims) == 1 else ''})"

@@ -1,8 +1,8 @@
-"""One step of the unit, forward and backward, line for line as DERIVATION.md derives it.
+"""One step of the unit, forward and backward, in the equations and the order of DERIVATION.md.
 
-`δ[n]` is the loss gradient with respect to the value on edge n of the picture there (unit.svg).
-Nothing here knows of time, of checks or of a number type: any `p` with the attributes W_f … b_o
-will do, and any arrays with NumPy's operators, its exp and its tanh.
+`δ[n]` is the loss gradient with respect to the value on edge n of the picture in DERIVATION.md (unit.svg). The
+functions do not validate, and they do not depend on the number type: `p` may be any object with the attributes
+W_f … b_o, and an array may hold any numbers for which NumPy has its operators, exp and tanh.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Edges = dict[int, Array]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The values of one step."""
+    """The values of one step of the forward pass."""
 
     x: Array  # BD
-    h_prev: Array  # BH, as is all that follows
+    h_prev: Array  # BH, as are all that follow
     C_prev: Array
     f: Array
     i: Array
@@ -34,24 +34,24 @@ class Step:
 
 
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + exp(-z))."""
-    with np.errstate(over="ignore"):  # far below zero exp(-z) is inf, and 1 / inf the right 0
+    """Return 1 / (1 + exp(-z))."""
+    with np.errstate(over="ignore"):  # for very negative z, exp(-z) is inf, and 1 / inf is 0, the correct limit
         y: Array = 1 / (1 + np.exp(-z))
     return y
 
 
 def dsigmoid(y: Array) -> Array:
-    """The derivative of the sigmoid where its value is y."""
+    """Return the derivative of the sigmoid at the point where its value is y."""
     return y * (1 - y)
 
 
 def dtanh(y: Array) -> Array:
-    """The derivative of tanh where its value is y."""
+    """Return the derivative of tanh at the point where its value is y."""
     return 1 - y * y
 
 
 def step(p: Any, x: Array, h_prev: Array, C_prev: Array) -> Step:
-    """One step forward: x (B, D), h_prev and C_prev (B, H)."""
+    """Compute one step forward from x (B, D), h_prev (B, H) and C_prev (B, H)."""
     f = sigmoid(h_prev @ p.W_f + x @ p.U_f + p.b_f)
     i = sigmoid(h_prev @ p.W_i + x @ p.U_i + p.b_i)
     g = np.tanh(h_prev @ p.W_g + x @ p.U_g + p.b_g)
@@ -63,7 +63,7 @@ def step(p: Any, x: Array, h_prev: Array, C_prev: Array) -> Step:
 
 
 def deltas(p: Any, s: Step, δ: Edges) -> Edges:
-    """One step backward: δ holds what arrives, δ[1], δ[2] and δ[4] (B, H), and receives the rest."""
+    """Compute one step backward: given δ[1], δ[2] and δ[4], (B, H), add all other edges to δ, and return δ."""
     δ[3] = δ[1] + δ[2]
     δ[5] = δ[3] * s.o
     δ[6] = δ[3] * s.tanh_C
@@ -91,7 +91,7 @@ def deltas(p: Any, s: Step, δ: Edges) -> Edges:
 
 
 def updates(s: Step, δ: Edges) -> dict[str, Array]:
-    """What one step adds to the gradient of every weight; the sums over the batch are in it."""
+    """Return what one step contributes to the gradient of every weight, by name, summed over the batch."""
     return {
         "W_f": s.h_prev.T @ δ[16],
         "W_i": s.h_prev.T @ δ[15],

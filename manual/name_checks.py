@@ -1,4 +1,4 @@
-"""Arrays by name, as a user has them: which are missing, unknown, or do not fit together, and what they should be."""
+"""Validation of arrays that are given by name: which are missing, unknown, or of the wrong shape."""
 
 from __future__ import annotations
 
@@ -7,66 +7,74 @@ from typing import Any
 
 import numpy as np
 
-from manual.checks import Array, checked
+from manual.checks import Array, checked, shape_text
 
 Dims = Mapping[str, tuple[str, ...]]
 
 
-def fitting(
+def checked_arrays(
     arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], prefix: str
 ) -> tuple[dict[str, Array], int, int]:
-    """The arrays by their names in `dims`, of the dimensions there; D and H.
+    """Return the weights of an LSTM by name, without the prefix, and their sizes D and H.
 
     Args:
-        arrays: nested, or with names joined by "/".
-        dims: what is expected, the array that gives H first.
-        optional: these may be missing, or None, if all of them are.
-        prefix: what the names begin with; others that do not are left alone.
+        arrays: the arrays, nested or with names joined by "/".
+        dims: the dimensions of every expected array; the first one must determine H.
+        optional: names that may all be missing or None, but not only some of them.
+        prefix: what the names begin with; arrays whose names do not are ignored.
+
+    Raises:
+        TypeError: an array that is not expected, or that is not float32 or float64, like the others.
+        ValueError: an array that is missing, or whose shape does not fit.
     """
-    given = _named(arrays, dims, optional, prefix)
-    sizes: dict[str, int] = {"directions": 1}
+    given = _select(arrays, dims, optional, prefix)
+    sizes = {"1": 1}
     found: dict[str, Array] = {}
     for name in (name for name in dims if name in given):
-        called, dtype = prefix + name, next(iter(found.values())).dtype if found else None
-        array = found[name] = checked(called, array_of(called, given[name]), dims[name], sizes, dtype)
+        full_name, dtype = prefix + name, next(iter(found.values())).dtype if found else None
+        array = found[name] = checked(full_name, array_of(full_name, given[name]), dims[name], sizes, dtype)
         H = sizes["H"] if "H" in sizes else sizes["4H"] // 4
         D = sizes.get("D", sizes.get("D+H", H) - H)
         if sizes.get("4H", 4 * H) != 4 * H or D < 0 or H < 1:
-            raise ValueError(
-                f"{called} has shape {array.shape}; expected ({', '.join(dims[name])}) of some D and H > 0"
-            )
+            limits = "with D ≥ 0 and H ≥ 1" if "D+H" in dims[name] else "with H ≥ 1"
+            raise ValueError(f"{full_name} has shape {array.shape}; expected {shape_text(dims[name], {})} {limits}")
         sizes |= {"H": H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
     return found, D, H
 
 
-def _named(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], prefix: str) -> dict[str, Any]:
-    """The values by name: all that are not optional, and all that are or none."""
+def _select(arrays: Mapping[str, Any], dims: Dims, optional: Collection[str], prefix: str) -> dict[str, Any]:
+    """Return the values by name, without the prefix, after checking that no name is unknown and none missing."""
     expected = ", ".join(prefix + name for name in dims)
     if not isinstance(arrays, Mapping):
         raise TypeError(f"arrays is of type {type(arrays).__name__}; expected a mapping with {expected}")
-    under = {name: value for name, value in flat(arrays) if name.startswith(prefix) and value is not None}
-    given = {name.removeprefix(prefix): value for name, value in under.items()}
+    prefixed = {name: value for name, value in flat(arrays) if name.startswith(prefix) and value is not None}
+    given = {name.removeprefix(prefix): value for name, value in prefixed.items()}
     if unknown := [name for name in given if name not in dims]:
-        begins = dict.fromkeys(name.removesuffix(own) for name in unknown for own in dims if name.endswith(own))
-        hint = "".join(f"; or say prefix={prefix + begin!r}" for begin in begins)
-        raise TypeError(f"{prefix}{unknown[0]} is no array of this layout; expected {expected}{hint}")
-    none = given.keys().isdisjoint(optional)
-    if missing := [prefix + name for name in dims if name not in given and not (none and name in optional)]:
-        raise ValueError(f"{', '.join(missing)} missing; expected {expected}")
+        found = dict.fromkeys(name.removesuffix(own) for name in unknown for own in dims if name.endswith(own))
+        hint = f"; did you mean prefix={' or '.join(repr(prefix + more) for more in found)}?" if found else ""
+        raise TypeError(f"{prefix}{unknown[0]} does not belong to this layout; expected {expected}{hint}")
+    all_optional_missing = given.keys().isdisjoint(optional)
+    required = [name for name in dims if not (all_optional_missing and name in optional)]
+    if missing := [prefix + name for name in required if name not in given]:
+        raise ValueError(f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; expected {expected}")
     return given
 
 
-def flat(arrays: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Names, those of nested mappings joined by "/", and values."""
+def flat(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield names and values, with the names of nested mappings joined by "/"."""
     for name, value in arrays.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}/")
+            yield from flat(value, f"{prefix}{name}/")
         else:
-            yield f"{above}{name}", value
+            yield f"{prefix}{name}", value
 
 
 def array_of(name: str, value: Any) -> Any:
-    """What `checked` can look at, where a package's own array refuses to become NumPy's."""
+    """Return the value as a NumPy array, or unchanged if it is a ragged list, which `checked` refuses.
+
+    Raises:
+        TypeError: the value's own conversion to NumPy fails.
+    """
     try:
         return value if isinstance(value, np.ndarray) else np.asarray(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""The unit's parameters, the tape of a forward pass, and the gradients.
+"""The parameters of an LSTM unit, the tape of a forward pass, and the gradients.
 
 The dimension key, used in every file: `T` steps, `B` batch rows, `D` inputs, `H` units.
-A comment such as `x: TBD` gives an array's shape by these letters; sequences are time-major.
+A comment such as `x: TBD` gives the shape of an array by these letters; sequences are time-major.
 The symbols are those of D. Fichou, "LSTM units", vignette of the R package rnn, 2023.
 """
 
@@ -17,12 +17,13 @@ from manual.checks import FLOATS, checked, checked_size
 
 Array = npt.NDArray[Any]
 
-GATES = "figo"  # the source's order, and that of the columns of W, U and b
+GATES = "figo"  # the order of the source, and of the columns of W, U and b
 DIMS = {"W": ("H", "4H"), "U": ("D", "4H"), "b": ("4H",)}
+GATE_DIMS = {f"{kind}_{gate}": (*dims[:-1], "H") for kind, dims in DIMS.items() for gate in GATES}
 
 
 class _Gate:
-    """One gate's columns of a stacked array, as a view."""
+    """The columns of one gate in W, U or b, as a view."""
 
     def __init__(self, stacked: str, position: int) -> None:
         self.stacked, self.position = stacked, position
@@ -35,32 +36,32 @@ class _Gate:
         columns: Array = getattr(params, self.stacked)[..., self.position * H : (self.position + 1) * H]
         return columns
 
-    def __set__(self, params: Params, value: Array) -> None:  # what `params.W_f -= …` ends with
+    def __set__(self, params: Params, value: Array) -> None:  # `params.W_f -= …` calls this with the updated view
         sizes = {"H": params.hidden_size, "D": params.input_size}
-        dims = {"W": ("H", "H"), "U": ("D", "H"), "b": ("H",)}[self.stacked]
-        self.__get__(params, Params)[...] = checked(self.name, value, dims, sizes, params.dtype)
+        self.__get__(params, Params)[...] = checked(self.name, value, GATE_DIMS[self.name], sizes, params.dtype)
 
 
 @dataclass(eq=False)
 class Params:
-    """The weights of one LSTM unit, the four gates side by side in the order f, i, g, o.
+    """The parameters of one LSTM unit, with the four gates side by side in the order f, i, g, o.
+
+    The arrays are stored, not copied: `params.W -= 0.1 * gradients.params.W` updates them in place, and
+    `W_f` … `b_o` are views of them.
 
     Args:
-        W: recurrent weights, (H, 4H); `h_prev @ W_f` is the first gate's share.
-        U: input weights, (D, 4H).
-        b: bias, (4H,), our extension of the source: zeros, the default, give the source's unit.
-
-    All three are float32 or all float64; strided and Fortran-ordered arrays will do. They are kept,
-    not copied: `params.W -= 0.1 * gradients.params.W` trains, and `W_f` … `b_o` are views of them.
+        W: recurrent weights, (H, 4H); `h_prev @ W_f` enters the forget gate.
+        U: input weights, (D, 4H); `x @ U_f` enters the forget gate.
+        b: bias, (4H,), an extension of the source; the default, zeros, gives the unit of the source.
+            All three arrays are float32, or all are float64, in any memory layout.
 
     Raises:
-        TypeError: an array is not float32 or float64 throughout; nothing is converted silently.
-        ValueError: a shape does not fit; the message gives the argument, its shape and the expected one.
+        TypeError: the arrays are not all float32 or all float64; arrays are never converted implicitly.
+        ValueError: a shape does not fit; the message gives the argument, its shape and the expected shape.
     """
 
     W: Array
     U: Array
-    b: Array = None  # type: ignore[assignment]  # __post_init__ puts zeros there
+    b: Array = None  # type: ignore[assignment]  # __post_init__ replaces None by zeros
 
     W_f, W_i, W_g, W_o = (_Gate("W", k) for k in range(4))
     U_f, U_i, U_g, U_o = (_Gate("U", k) for k in range(4))
@@ -69,17 +70,19 @@ class Params:
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         W = checked("W", self.W, DIMS["W"], sizes)
-        H = checked_size("the hidden size H of W", sizes["H"], least=1)
-        if sizes["4H"] != 4 * H:
-            raise ValueError(f"W has shape {W.shape}; expected (H, 4H), that is ({H}, {4 * H})")
+        H = sizes["H"]
+        if H < 1 or sizes["4H"] != 4 * H:
+            expected = f"(H={H}, 4H={4 * H})" if H else "(H, 4H) with H ≥ 1"
+            raise ValueError(f"W has shape {W.shape}; expected {expected}")
         U = checked("U", self.U, DIMS["U"], sizes, W.dtype)
         b = np.zeros(4 * H, W.dtype) if self.b is None else checked("b", self.b, DIMS["b"], sizes, W.dtype)
-        self.__dict__.update(W=W, U=U, b=b)
+        for name, array in {"W": W, "U": U, "b": b}.items():
+            super().__setattr__(name, array)
 
     def __setattr__(self, name: str, value: Array) -> None:
-        if name not in DIMS and name not in type(self).__dict__:
-            raise AttributeError(f"Params has no {name}; expected W, U, b or one of {', '.join(self.gates())}")
-        if name in self.__dict__:  # it is not the constructor
+        if name not in DIMS and name not in GATE_DIMS:
+            raise AttributeError(f"{name} cannot be set; expected W, U, b or one of {', '.join(GATE_DIMS)}")
+        if name in self.__dict__:  # otherwise the constructor is setting it, and __post_init__ will validate it
             sizes = {"D": self.input_size, "H": self.hidden_size, "4H": 4 * self.hidden_size}
             value = checked(name, value, DIMS[name], sizes, self.dtype)
         super().__setattr__(name, value)
@@ -101,18 +104,19 @@ class Params:
         b_g: Array | None = None,
         b_o: Array | None = None,
     ) -> Params:
-        """Stack one array per gate: `W_*` (H, H), `U_*` (D, H), `b_*` (H,); a missing bias is zero."""
+        """Stack copies of one array per gate: `W_*` (H, H), `U_*` (D, H), `b_*` (H,); a missing bias is zero."""
         sizes: dict[str, int] = {}
-        dtype = checked("W_f", W_f, ("H", "H"), sizes).dtype
+        dtype = checked("W_f", W_f, GATE_DIMS["W_f"], sizes).dtype
+        no_bias = np.zeros(sizes["H"], dtype)
+        biases = {"b_f": b_f, "b_i": b_i, "b_g": b_g, "b_o": b_o}
 
-        def stacked(dims: tuple[str, ...], missing: Array | None = None, **gates: Array | None) -> Array:
-            arrays = {name: missing if gate is None else gate for name, gate in gates.items()}
-            return np.hstack([checked(name, array, dims, sizes, dtype) for name, array in arrays.items()])
+        def stack(**gates: Array) -> Array:
+            return np.hstack([checked(name, gate, GATE_DIMS[name], sizes, dtype) for name, gate in gates.items()])
 
         return cls(
-            stacked(("H", "H"), W_f=W_f, W_i=W_i, W_g=W_g, W_o=W_o),
-            stacked(("D", "H"), U_f=U_f, U_i=U_i, U_g=U_g, U_o=U_o),
-            stacked(("H",), np.zeros(sizes["H"], dtype), b_f=b_f, b_i=b_i, b_g=b_g, b_o=b_o),
+            stack(W_f=W_f, W_i=W_i, W_g=W_g, W_o=W_o),
+            stack(U_f=U_f, U_i=U_i, U_g=U_g, U_o=U_o),
+            stack(**{name: no_bias if bias is None else bias for name, bias in biases.items()}),
         )
 
     @classmethod
@@ -123,7 +127,7 @@ class Params:
         hidden_size: int,
         dtype: npt.DTypeLike = np.float64,
     ) -> Params:
-        """Weights to start training from: W and U uniform within ±1/√H, the bias zero."""
+        """Draw initial parameters for training: W and U uniform within ±1/√H, the bias zero."""
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng is {rng!r}; expected a NumPy generator: numpy.random.default_rng(seed)")
         D = checked_size("input_size", input_size, least=0)
@@ -146,54 +150,74 @@ class Params:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The precision of all arrays of this unit, float32 or float64."""
+        """The precision of all arrays, float32 or float64."""
         return self.W.dtype
 
     def gates(self) -> dict[str, Array]:
-        """The twelve views by name: `{"W_f": …, "W_i": …, …, "b_o": …}`."""
-        return {f"{kind}_{gate}": getattr(self, f"{kind}_{gate}") for kind in "WUb" for gate in GATES}
+        """Return the arrays of all gates as views, by name: `{"W_f": …, "W_i": …, …, "b_o": …}`."""
+        return {name: getattr(self, name) for name in GATE_DIMS}
+
+    def in_dtype(self, dtype: npt.DTypeLike) -> KernelParams:
+        """Return a copy in any dtype, for kernels; gradients stay gradients."""
+        kind = type(self) if isinstance(self, KernelParams) else KernelParams
+        return kind(self.W.astype(dtype), self.U.astype(dtype), self.b.astype(dtype))
 
     def __repr__(self) -> str:
-        return f"Params(input_size={self.input_size}, hidden_size={self.hidden_size}, dtype={self.dtype})"
+        sizes = f"input_size={self.input_size}, hidden_size={self.hidden_size}"
+        return f"{type(self).__name__}({sizes}, dtype={self.dtype})"
+
+
+class KernelParams(Params):
+    """Parameters that kernels compute with: not validated, and of any dtype, such as long double or objects."""
+
+    def __post_init__(self) -> None:
+        """Accept the arrays as they are."""
+
+
+class ParamGradients(KernelParams):
+    """The loss gradient with respect to the parameters, in arrays of the same names and shapes.
+
+    `manual.layouts.pack` recognises these as gradients by their class.
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class Tape:
-    """What a forward pass leaves for the backward pass.
+    """The values of a forward pass that the backward pass needs.
 
-    `params` and `x` are those of the call, not copies: change neither between forward and backward.
+    `params` and `x` are the arguments of `forward`, not copies: change neither before the backward pass.
     """
 
     params: Params
     x: Array  # TBD
-    slabs: Array  # (T+1)5BH: what meets in a step, C_prev, g, f, i and o; of the last slab C_prev alone, which is C_T
+    stacked: Array  # (T+1)5BH: C_prev, g, f, i and o of every step; after the last step C_T, and zeros
     tanh_C: Array  # TBH
     hs: Array  # (T+1)BH: h0, then h after every step
 
     @property
     def Cs(self) -> Array:
         """C0, then the cell state after every step, (T+1, B, H)."""
-        return self.slabs[:, 0]
+        return self.stacked[:, 0]
 
     @property
     def g(self) -> Array:
         """The candidate at every step, (T, B, H)."""
-        return self.slabs[:-1, 1]
+        return self.stacked[:-1, 1]
 
     @property
     def f(self) -> Array:
         """The forget gate at every step, (T, B, H)."""
-        return self.slabs[:-1, 2]
+        return self.stacked[:-1, 2]
 
     @property
     def i(self) -> Array:
         """The input gate at every step, (T, B, H)."""
-        return self.slabs[:-1, 3]
+        return self.stacked[:-1, 3]
 
     @property
     def o(self) -> Array:
         """The output gate at every step, (T, B, H)."""
-        return self.slabs[:-1, 4]
+        return self.stacked[:-1, 4]
 
     @property
     def h(self) -> Array:
@@ -207,30 +231,30 @@ class Tape:
 
     @property
     def h_T(self) -> Array:
-        """The hidden state after the last step, (B, H); h0 if there was none."""
+        """The hidden state after the last step, (B, H); h0 if there are no steps."""
         return self.hs[-1]
 
     @property
     def C_T(self) -> Array:
-        """The cell state after the last step, (B, H); C0 if there was none."""
+        """The cell state after the last step, (B, H); C0 if there are no steps."""
         return self.Cs[-1]
 
     def __repr__(self) -> str:
-        T, B, _ = self.x.shape
-        return f"Tape(T={T}, B={B}, {self.params!r})"
+        return _repr(self, self.x.shape, self.h_T)
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointedTape:
-    """What a forward pass leaves that keeps the cell state of every so many steps only.
+    """The values of a forward pass that keeps the cell state only at checkpoints.
 
-    It has h, h_T and C_T, and serves `manual.backward`, which computes the rest once more.
+    `manual.backward` computes all other values once more. `params` and `x` are the arguments of `forward`, not
+    copies: change neither before the backward pass.
     """
 
     params: Params
     x: Array  # TBD
     hs: Array  # (T+1)BH: h0, then h after every step
-    checkpoints: Array  # the cell state before steps 0, every, 2·every …; then C_T
+    checkpoints: Array  # the cell state before steps 0, every, 2·every, …, and after the last step; each BH
     every: int
 
     @property
@@ -240,58 +264,58 @@ class CheckpointedTape:
 
     @property
     def h_T(self) -> Array:
-        """The hidden state after the last step, (B, H); h0 if there was none."""
+        """The hidden state after the last step, (B, H); h0 if there are no steps."""
         return self.hs[-1]
 
     @property
     def C_T(self) -> Array:
-        """The cell state after the last step, (B, H); C0 if there was none."""
+        """The cell state after the last step, (B, H); C0 if there are no steps."""
         return self.checkpoints[-1]
 
     def __getattr__(self, name: str) -> Array:
         if name in ("C", "Cs", "f", "i", "g", "o", "tanh_C"):
-            raise AttributeError(f"a checkpointed tape does not keep {name}; run forward without checkpoint to have it")
+            raise AttributeError(f"a CheckpointedTape does not keep {name}; call forward without checkpoint to get it")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        T, B, _ = self.x.shape
-        return f"CheckpointedTape(T={T}, B={B}, every={self.every}, {self.params!r})"
+        return _repr(self, self.x.shape, self.h_T, every=self.every)
 
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """What `manual.infer` gives: the hidden state of every step, and the last ones to go on from."""
+    """The result of `manual.infer`: the hidden state of every step, and the states after the last step."""
 
     h: Array  # TBH
     h_T: Array  # BH
     C_T: Array  # BH
 
+    def __repr__(self) -> str:
+        return _repr(self, self.h.shape[:2], self.h_T)
+
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """The loss gradient with respect to everything that went into a forward pass."""
+    """The loss gradient with respect to the parameters, the input and the initial states of a forward pass."""
 
-    params: Params  # dW, dU, db, in the shapes of W, U, b
+    params: Params  # a ParamGradients: dW, dU and db, in the shapes of W, U and b
     x: Array  # TBD
     h0: Array  # BH
     C0: Array  # BH
 
     def __repr__(self) -> str:
-        T, B, _ = self.x.shape
-        return f"Gradients(T={T}, B={B}, {self.params!r})"
+        return _repr(self, self.x.shape, self.h0)
 
 
-def unchecked(W: Array, U: Array, b: Array) -> Params:
-    """Params of arrays that fit and may be of any dtype: for the kernels behind the doors."""
-    params = object.__new__(Params)
-    params.__dict__.update(W=W, U=U, b=b)
-    return params
+def _repr(result: object, sequence: tuple[int, ...], state: Array, **others: int) -> str:
+    """Return one line with the sizes of a result, from the shape of a sequence, TB or TBD, and a state, BH."""
+    sizes = dict(zip("TBD", sequence, strict=False)) | {"H": state.shape[-1]} | others
+    return f"{type(result).__name__}({', '.join(f'{k}={size}' for k, size in sizes.items())}, dtype={state.dtype})"
 
 
 def empty_tape(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
-    """A tape that holds h0 and C0 and has room for the rest."""
+    """Return a tape that holds h0 and C0; all other values, except the zeros after C_T, are uninitialised."""
     T, (B, H) = len(x), h0.shape
-    slabs, tanh_C = np.empty((T + 1, 5, B, H), x.dtype), np.empty((T, B, H), x.dtype)
+    stacked, tanh_C = np.empty((T + 1, 5, B, H), x.dtype), np.empty((T, B, H), x.dtype)
     hs = np.empty((T + 1, B, H), x.dtype)
-    slabs[0, 0], hs[0], slabs[-1, 1:] = C0, h0, 0
-    return Tape(params, x, slabs, tanh_C, hs)
+    stacked[0, 0], hs[0], stacked[-1, 1:] = C0, h0, 0
+    return Tape(params, x, stacked, tanh_C, hs)

@@ -1,8 +1,8 @@
-"""Room that a pass leaves to the next one of the same sizes.
+"""Memory that one pass leaves to the next pass of the same sizes.
 
-Memory that is taken anew costs a page fault every 4 KiB, and to make a view of it takes a third of a call of NumPy:
-for one sequence of few units that is more than what is computed there. At most MOST rooms stay, of LARGEST bytes of
-numbers each.
+New memory costs a page fault for every 4 KiB, and making a view takes a third of the time of a NumPy call: for one
+sequence of few units, both together take longer than the arithmetic. At most MOST_WORKSPACES are kept in the pool, of
+at most MOST_BYTES each.
 """
 
 from __future__ import annotations
@@ -14,47 +14,55 @@ import numpy as np
 
 from manual.unit import Array
 
-MOST = 8  # those of four layers, there and back
-LARGEST = 4 * 2**20
+MOST_WORKSPACES = 8  # enough for four layers, forward and backward
+MOST_BYTES = 4 * 2**20
 
-_left: dict[tuple[Any, ...], Any] = {}
+_pool: dict[tuple[Any, ...], Any] = {}
 
 
-class Room:
-    """Arrays for a pass of these sizes; one that ends before its time, by an error or forgotten, takes them along."""
+class Workspace:
+    """Arrays for one pass at a time. `key` has the constructor's arguments: sizes and a dtype.
 
-    def __init__(self, *sizes: Any) -> None:
-        self.sizes = sizes
+    A pass acquires a workspace and releases it at its end. One that is not released, because of an exception, is freed
+    as any other object.
+    """
+
+    def __init__(self, *key: Any) -> None:
+        self.key = key
 
     @classmethod
-    def taken(cls, *sizes: Any) -> Self:
-        """What was left of these sizes, or else a new one. No other pass has it, in this thread or another."""
-        room: Self | None = _left.pop((cls, *sizes), None)  # one call, between whose parts no thread comes
-        return cls(*sizes) if room is None else room
+    def acquire(cls, *key: Any) -> Self:
+        """Take a workspace of this class and key out of the pool, or make one.
 
-    def leave(self) -> None:
-        """Leave it to the next pass, if it is small."""
-        if not self.small:
+        No other pass has it, in this thread or in another: removing it from the pool is atomic.
+        """
+        workspace: Self | None = _pool.pop((cls, *key), None)
+        return cls(*key) if workspace is None else workspace
+
+    def release(self) -> None:
+        """Put the workspace into the pool for the next pass, unless it is large."""
+        if not self._is_small:
             return
-        if len(_left) >= MOST:
-            _left.clear()
-        _left[type(self), *self.sizes] = self
+        if len(_pool) >= MOST_WORKSPACES:
+            _pool.clear()
+        _pool[type(self), *self.key] = self
 
     @cached_property
-    def small(self) -> bool:
-        """Whether its arrays, views of others left out, are small."""
+    def _is_small(self) -> bool:
+        """Whether the arrays, not counting views of others, have at most MOST_BYTES."""
         arrays = (array for array in vars(self).values() if isinstance(array, np.ndarray))
-        return sum(array.nbytes for array in arrays if array.base is None) <= LARGEST
+        return sum(array.nbytes for array in arrays if array.base is None) <= MOST_BYTES
 
 
-class Rows:
-    """The rows of some arrays side by side; they become views when they are first asked for, and stay."""
+class RowViews:
+    """The rows of several arrays side by side, as views that are made when they are first needed and then kept."""
 
     def __init__(self, *arrays: Array) -> None:
-        self.arrays, self.made = arrays, list[tuple[Array, ...]]()
+        self._arrays, self._views = arrays, list[tuple[Array, ...]]()
 
     def first(self, n: int) -> list[tuple[Array, ...]]:
-        """Those of the first n rows."""
-        if len(self.made) < n:
-            self.made += zip(*(array[len(self.made) : n] for array in self.arrays), strict=False)
-        return self.made[:n]
+        """Return views of the first n rows, one tuple for each row."""
+        made = len(self._views)
+        if made < n:
+            self._views += zip(*(array[made:n] for array in self._arrays), strict=False)
+        return self._views[:n]

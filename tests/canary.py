@@ -1,7 +1,7 @@
-"""Plants mistakes in a copy of the program, which its own commands have to find and name: python -m tests.canary.
+"""Plants mistakes in a copy of the code, which its own commands must detect and name: `python -m tests.canary`.
 
-This depends on no test runner, so that CI fails if the oracle no longer notices mistakes, even if every test passes.
-The exit status is 1 if a mistake goes unnoticed, or is given another name.
+No test runner is involved, so CI fails if the oracle no longer detects mistakes, even if every test passes. The exit
+status is 1 if a mistake is not detected, or is reported under another name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 
-# A user's LSTM, to be judged: the literal twin, whose carry is planted out.
+# An adapter of the literal implementation, for `lstm-oracle check`.
 ADAPTER = """
 from manual import Params, bptt
 
@@ -30,13 +30,13 @@ def adapter(x, h0, C0, dh, dh_T, dC_T, **weights):
 
 @dataclass(frozen=True)
 class Planted:
-    """A line of a file, the mistake that takes its place, the command that must see it, and what it must say."""
+    """A mistake in the place of a line of a file, the command that must detect it, and the text that it must print."""
 
     file: str
     right: str
     wrong: str
     command: tuple[str, ...]
-    said: str
+    expected: str
 
 
 PLANTED = (
@@ -45,7 +45,7 @@ PLANTED = (
         "δ[8] = δ[7] + δ[4]",
         "δ[8] = δ[7] * δ[4]",
         ("verify", "--run", "44"),
-        "MISMATCH bptt: δ8 at step ",
+        "MISMATCH in bptt: δ8 at step ",
     ),
     Planted(
         "manual/bptt.py",
@@ -57,15 +57,15 @@ PLANTED = (
 )
 
 
-def judged(planted: Planted) -> tuple[int, str]:
-    """The exit status of a command on a program with a mistake, and all that it says."""
+def run_with(planted: Planted) -> tuple[int, str]:
+    """Return the exit status and the output of the command on a copy of the code with the mistake."""
     with TemporaryDirectory() as folder:
         for package in ("manual", "reference"):
             shutil.copytree(ROOT / package, Path(folder, package), ignore=shutil.ignore_patterns("__pycache__"))
         file = Path(folder, planted.file)
         text = file.read_text(encoding="utf-8")
         if text.count(planted.right) != 1:
-            raise SystemExit(f"{planted.file} does not have {planted.right!r} once: plant another mistake")
+            raise SystemExit(f"{planted.right!r} must occur once in {planted.file}; plant another mistake")
         file.write_text(text.replace(planted.right, planted.wrong), encoding="utf-8")
         Path(folder, "planted.py").write_text(ADAPTER, encoding="utf-8")
         command = [sys.executable, "-m", "lstm_oracle.cli.main", *planted.command]
@@ -76,16 +76,17 @@ def judged(planted: Planted) -> tuple[int, str]:
 
 
 def main() -> int:
-    asleep = 0
+    exit_status = 0
     for planted in PLANTED:
-        status, said = judged(planted)
-        seen = status == 1 and planted.said in said
-        print(f"{'seen' if seen else 'UNSEEN'}: {planted.wrong} for {planted.right} in {planted.file}")
-        if not seen:
-            print(f"`lstm-oracle {' '.join(planted.command)}` should exit 1 and say {planted.said!r}.")
-            print(f"It exited {status} and said:\n{said}")
-            asleep = 1
-    return asleep
+        status, output = run_with(planted)
+        detected = status == 1 and planted.expected in output
+        verdict = "detected" if detected else "NOT DETECTED"
+        print(f"{verdict}: {planted.wrong} in place of {planted.right} in {planted.file}")
+        if not detected:
+            print(f"`lstm-oracle {' '.join(planted.command)}` must exit with status 1 and print {planted.expected!r}.")
+            print(f"It exited with status {status} and printed:\n{output}")
+            exit_status = 1
+    return exit_status
 
 
 if __name__ == "__main__":

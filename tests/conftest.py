@@ -1,9 +1,9 @@
-"""Two Hypothesis profiles, chosen by HYPOTHESIS_PROFILE, and the test file that comes first.
+"""Two Hypothesis profiles, selected by HYPOTHESIS_PROFILE, and the test files that run first.
 
     fast   for every run: the same examples each time, in shapes that JAX compiles once
-    deep   for nights: many examples, new ones each time, in free shapes as well
+    deep   for long runs: many examples, new ones each time, also in shapes of any size
 
-The header of a deep run gives the command that repeats it.
+The header of a deep run has the command that repeats it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import pytest
 from hypothesis import settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
-# The first names the line at fault, where a later test could only tell that there is one. A process beside it begins
-# with the second, which no mistake in the derivation can fail.
+# The first file locates a mistake in the derivation, where a later test could only show that there is one. A second
+# process starts with the second file, which does not depend on the derivation.
 FIRST = ("test_derivation.py", "test_lstm.py")
 
 settings.register_profile("fast", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("deep", deadline=None, print_blob=True, max_examples=3000)
 settings.load_profile(PROFILE)
 
-# What JAX has compiled serves the process beside it, the commands that tests start, and the next run.
+# Parallel processes, the commands that tests start, and later runs share what JAX has compiled.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 

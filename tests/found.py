@@ -1,8 +1,8 @@
 """Writes FOUND.md: python -m tests.found [--runs N] [--seed S].
 
-It has every fault of the known packages that are installed, each on the smallest run that shows it in a fresh process,
-and confirmed. A wrong value is confirmed by certified truth: the exact value lies in a ball that leaves no room for
-rounding, and what the package returned lies further from it than the rounding tolerance.
+The file lists every failure of the known packages that are installed, on the smallest run that shows the failure in a
+new process. Wrong values are confirmed by certified truth: the exact value is in a ball, which no rounding error can
+leave, and the value that the package returned is further from this ball than the rounding tolerance.
 """
 
 from __future__ import annotations
@@ -31,43 +31,44 @@ from lstm_oracle.judging.examination import repeat_command
 from lstm_oracle.reports.report import Report
 from lstm_oracle.reports.text import are, explanation, listed
 from lstm_oracle.reports.verdict import Failure, versions
-from lstm_oracle.run import Run
+from lstm_oracle.run import Array, Run
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.truth import Truth, truths
 
 FILE = Path(__file__).parents[1] / "reference/lstm_oracle/candidates/packages/FOUND.md"
 HEAD = "package", "version", "LSTM", "dtype", "runs", "worst", "output", "verdict"
+ERRORS = "error in ulps", "error in units of rounding", "tolerance in these units", "oracle's error in ulps"
 SHOWN = 20  # digits of an exact value
-TRIED = 6  # runs on which a fault is looked for in a fresh process
+TRIED = 6  # runs on which a failure is looked for in a new process
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """One wrong number against its exact value."""
+    """One wrong number, compared with the exact value."""
 
     entry: str
     exact: str
     got: float
-    ulps: float  # how many steps of the dtype's numbers lie between, at least
-    units: float  # the same in units of rounding
-    allowed: float  # the units that rounding may take
-    ours: float  # how far the judge's own truth is off, in ulps of float64
+    ulps: float  # a lower bound of the error, in units in the last place of the dtype
+    units: float  # a lower bound of the error, in units of rounding
+    allowed: float  # the tolerance, in units of rounding
+    oracle_ulps: float  # a lower bound of the error of the oracle's truth, in units in the last place of float64
 
     @property
     def ok(self) -> bool:
-        """Whether it is certain to be wrong."""
+        """Whether the number is certain to be wrong."""
         return not self.units <= self.allowed
 
 
 def markdown(peers: Sequence[Peer], seed: int) -> str:
-    """The whole file."""
+    """Return the whole file."""
     return "\n\n".join([*heading(peers, seed), *(text for peer in peers for text in sections(peer))]) + "\n"
 
 
 def heading(peers: Sequence[Peer], seed: int) -> Iterator[str]:
-    """What was judged, and the verdicts."""
+    """Yield what was judged, and the verdicts."""
     by = ", ".join(f"{name} {number}" for name, number in versions().items())
-    yield "# Found in known packages"
+    yield "# Failures found in known packages"
     yield (
         f"By `make found`, seed {seed}; {by}; Python {platform.python_version()}, {platform.system()} "
         f"{platform.machine()}.\n`worst` is the worst error relative to the rounding tolerance; above 1 fails."
@@ -75,46 +76,46 @@ def heading(peers: Sequence[Peer], seed: int) -> Iterator[str]:
     rows = [HEAD, ["---"] * len(HEAD), *(row(peer) for peer in peers)]
     yield "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     if unsupported := [f"- {title(peer)}: {peer.reason}" for peer in peers if peer.verdict == "not supported"]:
-        yield "Not supported in this precision, which is not counted as a fault:"
+        yield "Not supported in this precision (not counted as a failure):"
         yield "\n".join(unsupported)
     if failed := [f"- {title(peer)}: {peer.reason}" for peer in peers if peer.verdict == "not judged"]:
         yield "Could not be judged:"
         yield "\n".join(failed)
     if not any(peer.faulty for peer in peers):
-        yield "No fault was found in any of them."
+        yield "No failure was found in any of them."
 
 
 def title(peer: Peer) -> str:
-    """Which package it is."""
+    """Return the name of a package, its version, its LSTM and the precision."""
     return f"{peer.package.title} {peer.package.version}, {peer.package.lstm}, {peer.dtype}"
 
 
 def sections(peer: Peer) -> Iterator[str]:
-    """A section for each fault of a package."""
+    """Yield a section for each failure of a package."""
     if peer.report and peer.faulty:
         for failure in peer.report.failures:
             yield "\n\n".join(section(peer, peer.report, failure))
 
 
 def section(peer: Peer, report: Report, failure: Failure) -> Iterator[str]:
-    """One fault."""
+    """Yield the parts of the section about one failure."""
     yield f"## {title(peer)}"
-    seen = fresh(peer, report, failure)
+    seen = in_new_process(peer, report, failure)
     if failure.kind != FailureKind.MISMATCH:
         yield f"{failure.kind.description}: {failure.text}."
-        yield shown(seen)
+        yield smallest_run(seen)
         return
     wrong = [block.name for block in report.blocks if not block.ok]
     yield f"{listed(wrong)} {are(wrong)} wrong on {failure.runs} of {len(report.trials)} runs."
     yield "\n".join(explanation(report))
-    yield shown(seen)
+    yield smallest_run(seen)
     if seen:
         yield from confirmation(peer, seen)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A fault in a fresh process."""
+    """A failure in a new process."""
 
     case: Case
     truth: Truth
@@ -122,8 +123,8 @@ class Seen:
     command: str
 
 
-def fresh(peer: Peer, report: Report, failure: Failure) -> Seen | None:
-    """The fault on the smallest run that shows it in a fresh process, of the runs that showed it before."""
+def in_new_process(peer: Peer, report: Report, failure: Failure) -> Seen | None:
+    """Return a failure on the smallest run that shows it in a new process, among the runs that showed it before."""
     assert report.seed is not None
     first = [failure.smallest] if failure.smallest else []
     others = sorted((t.id for t in report.trials if failure.kind in t.kinds), key=lambda run: run.size_key)
@@ -133,63 +134,64 @@ def fresh(peer: Peer, report: Report, failure: Failure) -> Seen | None:
         with open_candidate(peer.package.name, timeout=TIMEOUT) as candidate:
             seen = candidate(case.inputs)
             if failure.kind in judge_trial(case, truth, seen).kinds:
-                return Seen(case, truth, seen, repeat_command(candidate, report.seed, case))
+                return Seen(case, truth, seen, repeat_command(candidate, report.seed, case.id))
     return None
 
 
-def shown(seen: Seen | None) -> str:
-    """The run that shows it, and the command."""
+def smallest_run(seen: Seen | None) -> str:
+    """Return the run that shows a failure, and the command that repeats the run."""
     if seen is None:
-        return "It does not occur in a fresh process: it depends on earlier calls."
-    return f"The smallest run found that shows it in a fresh process is {seen.case.id}:\n\n    {seen.command}"
+        return "It does not occur in a new process, so it depends on earlier calls."
+    return f"The smallest run found that shows it in a new process is {seen.case.id}:\n\n    {seen.command}"
 
 
 def confirmation(peer: Peer, seen: Seen) -> Iterator[str]:
-    """Each wrong output of the run against its exact value, the worst entry of each."""
+    """Yield the first error, and a table of the worst entry of each wrong output with the exact value."""
     yield f"First error {first_error_text(seen.truth, seen.observation.outputs, seen.case.dtype)}."
     found = confirmed(seen.case.inputs, seen.truth, seen.observation.outputs)
-    gives = f"{peer.package.title} gives"
-    rows = [("output", "exact value", gives, "ulps off", "units off", "allowed", "oracle's ulps"), ("---",) * 7]
+    returned = f"{peer.package.title} returns"
+    rows = [("output", "exact value", returned, *ERRORS), ("---",) * (3 + len(ERRORS))]
     for number in found:
-        off = f"{number.ulps:.3g}", f"{number.units:.3g}", f"{number.allowed:.3g}", f"{number.ours:.2g}"
-        rows.append((number.entry, number.exact, f"{number.got!r}", *off))
+        errors = f"{number.ulps:.3g}", f"{number.units:.3g}", f"{number.allowed:.3g}", f"{number.oracle_ulps:.2g}"
+        rows.append((number.entry, number.exact, f"{number.got!r}", *errors))
     yield "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     if all(number.ok for number in found):
-        yield "Confirmed: the exact values, certain in every digit shown, are further away than rounding allows."
+        yield "Confirmed: every digit of the exact values is certain, and the errors exceed the rounding tolerance."
     else:
-        yield "NOT CONFIRMED for each: the oracle itself may be at fault."
+        yield "NOT CONFIRMED for every output: the oracle itself may be wrong."
 
 
 def confirmed(inputs: Run, truth: Truth, outputs: Run) -> list[Confirmed]:
-    """The worst entry of every wrong output against the ball that holds its exact value."""
-    exact, numbers = enclosed(inputs), []
-    for name in (finding.block for finding in compare_outputs(truth, outputs) if not finding.ok):
-        array = outputs[name]
-        errors = truth.units(name, array, array.dtype)
-        index = tuple(int(k) for k in np.unravel_index(np.argmax(errors), errors.shape))
-        got = array[index].item()
-        with precision(256):
-            ball = arb(exact[name][index])
-            off, ours = (float(abs(ball - arb(x)).lower()) for x in (got, float(truth.blocks[name][index])))
-            near, digits = float(ball.mid()), ball.str(SHOWN, radius=False)
-        scale = np.broadcast_to(truth.scales[name], array.shape)[index]
-        numbers.append(
-            Confirmed(
-                entry=f"{name}{list(index)}",
-                exact=digits,
-                got=got,
-                ulps=off / float(np.spacing(array.dtype.type(abs(near)))),
-                units=off / float(tolerance.unit(scale, array.dtype)),
-                allowed=truth.tolerance(name),
-                ours=ours / float(np.spacing(abs(near))),
-            )
-        )
-    return numbers
+    """Return the worst entry of every wrong output, compared with the ball around its exact value."""
+    exact = enclosed(inputs)
+    wrong = [finding.block for finding in compare_outputs(truth, outputs) if not finding.ok]
+    return [worst_entry(name, outputs[name], truth, exact[name]) for name in wrong]
+
+
+def worst_entry(name: str, output: Array, truth: Truth, exact: Array) -> Confirmed:
+    """Return the worst entry of an output, compared with the balls around the exact values."""
+    units = truth.units(name, output, output.dtype)
+    index = tuple(int(k) for k in np.unravel_index(np.argmax(units), units.shape))
+    got, oracle = output[index].item(), float(truth.blocks[name][index])
+    with precision(256):
+        ball = arb(exact[index])
+        error, oracle_error = (float(abs(ball - arb(number)).lower()) for number in (got, oracle))
+        near, digits = abs(float(ball.mid())), ball.str(SHOWN, radius=False)
+    scale = np.broadcast_to(truth.scales[name], output.shape)[index]
+    return Confirmed(
+        entry=f"{name}{list(index)}",
+        exact=digits,
+        got=got,
+        ulps=error / float(np.spacing(output.dtype.type(near))),
+        units=error / float(tolerance.unit(scale, output.dtype)),
+        allowed=truth.tolerance(name),
+        oracle_ulps=oracle_error / float(np.spacing(near)),
+    )
 
 
 def main() -> int:
     """Judge the packages, write FOUND.md, and return the exit status of `lstm-oracle peers`."""
-    options = argparse.ArgumentParser(prog="make found", description="Write what is found in known packages.")
+    options = argparse.ArgumentParser(prog="make found", description="Write the failures of known packages.")
     options.add_argument("--runs", type=int, default=35, metavar="N", help="number of runs for each (default: 35)")
     options.add_argument("--seed", type=int, default=0, metavar="S", help="selects which runs are drawn (default: 0)")
     chosen = options.parse_args()

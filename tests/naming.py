@@ -1,15 +1,15 @@
 """Measures how well mistakes are named: python -m tests.naming [--pairs N] [--triples N] [--seed S].
 
-Programs with one, two and three mistakes of the catalogue are run on drawn runs, and what they give is
-judged and diagnosed. Two and three are drawn at random, without two gate orders, which together are a
-third. A row of the table says of how many programs
+Units with one, two and three mistakes of the catalogue are run on drawn runs, and their outputs are judged and
+diagnosed. Pairs and triples are drawn at random, but without two gate orders, because two of them are equivalent to a
+third. A row of the table counts the units for which
 
     caught    the judge finds a wrong block
     exactly   the mistakes are named, and nothing else
-    among     they are one of several explanations that the runs do not tell apart
-    same      other mistakes are named that give the same outputs on fresh runs, where they cannot be told apart
+    among     they are one of several explanations that the runs do not distinguish
+    same      other mistakes are named whose outputs are the same on fresh runs
     unnamed   nothing is named
-    wrongly   a mistake is named that was not made: this must be 0, and the exit status is 1 if it is not
+    wrongly   a mistake is named that was not made; this must be 0, otherwise the exit status is 1
 """
 
 from __future__ import annotations
@@ -22,67 +22,71 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs import CATALOGUE, Bug, HandDerived, HandDerivedUnmapped, ShapeMismatch, Unit, compose
-from lstm_oracle.diagnosis.fit import Evidence
+from lstm_oracle.diagnosis.bugs import (
+    CATALOGUE,
+    Bug,
+    BugKind,
+    HandDerived,
+    HandDerivedUnmapped,
+    ShapeMismatch,
+    Unit,
+    compose,
+)
+from lstm_oracle.diagnosis.evidence import Evidence
 from lstm_oracle.diagnosis.search import diagnose
 from lstm_oracle.inputs.cases import LARGEST_SIZES, Case, draw_case, draw_inputs
 from lstm_oracle.run import OUTPUTS, Array, DType
-from lstm_oracle.truth.truth import Finding, Truth, truths
+from lstm_oracle.truth.truth import Truth, truths
 from lstm_oracle.verify.verify import SUBJECTS
 
 COLUMNS = ("caught", "exactly", "among", "same", "unnamed", "wrongly")
-SIZES = ((5, 3, 4, 6), (3, 2, 5, 4), (4, 4, 5, 5))  # the last one for what needs D = H, or T = B
+SIZES = ((5, 3, 4, 6), (3, 2, 5, 4), (4, 4, 5, 5))  # the last for mistakes that need D = H or T = B
 Known = list[tuple[Case, Truth]]
 
 
 def generic(seed: int, dtype: DType) -> Known:
-    """Small ordinary runs in which nothing vanishes."""
+    """Return small ordinary runs, none of whose inputs is zero, with their truth."""
     cases = []
     for number, sizes in enumerate(SIZES):
         inputs = draw_inputs(np.random.default_rng([seed, number]), sizes, "ordinary", np.dtype(np.float64))
         rng = np.random.default_rng([seed, number, 1])
         for name in ("b_f", "b_i", "b_g", "b_o", "h0", "C0", "dh", "dh_T", "dC_T"):
-            inputs[name] = 2 * rng.normal(size=inputs[name].shape)  # of a size that shows clipping
+            inputs[name] = 2 * rng.normal(size=inputs[name].shape)  # large enough to be clipped
         cases.append(Case(number, "ordinary", {name: array.astype(dtype) for name, array in inputs.items()}))
     return [*zip(cases, truths(cases), strict=True)]
 
 
 def drawn(seed: int, count: int, dtype: DType) -> Known:
-    """The first runs of all regimes that fit the smallest shape and have something in them."""
+    """Return the first runs of any regime that fit the smallest shape and are not empty, with their truth."""
     every = (draw_case(seed, number, dtype) for number in range(100 * count))
     cases = [case for case in every if 0 not in case.sizes and np.all(np.array(case.sizes) <= LARGEST_SIZES[0])][:count]
     return [*zip(cases, truths(cases), strict=True)]
 
 
 def run(unit: type[Unit], case: Case) -> dict[str, Array] | None:
-    """What a program gives; None where it stops with an error."""
+    """Return the outputs of a unit, or None if the sizes do not allow its mistakes."""
     with np.errstate(all="ignore"):
         try:
-            program = unit(case.inputs)
-            found = program.states() | program.gradients()
+            instance = unit(case.inputs)
+            found = instance.states() | instance.gradients()
         except ShapeMismatch:
             return None
     return {name: np.array(found[name]) for name in OUTPUTS}
 
 
 def evidence_of(unit: type[Unit], known: Known) -> list[Evidence]:
-    """What a program gives on every run that it takes."""
+    """Return the outputs of a unit on every run whose sizes allow its mistakes."""
     ran = [(case, truth, run(unit, case)) for case, truth in known]
     return [Evidence(case.inputs, truth, out, case.dtype) for case, truth, out in ran if out is not None]
 
 
-def compared(e: Evidence) -> Iterator[Finding]:
-    """Compare the outputs of a run with its truth."""
-    return (e.truth.compare(name, array, e.dtype) for name, array in e.outputs.items())
-
-
 def is_caught(evidence: Sequence[Evidence]) -> bool:
-    """Whether the judge finds a wrong block."""
-    return any(not finding.ok for e in evidence for finding in compared(e))
+    """Return whether the judge finds a wrong block."""
+    return any(not e.truth.compare(name, array, e.dtype).ok for e in evidence for name, array in e.outputs.items())
 
 
 def same(one: type[Unit], other: type[Unit], fresh: Known) -> bool:
-    """Whether two programs give the same outputs on fresh runs."""
+    """Return whether two units have the same outputs on fresh runs."""
     for case, _ in fresh:
         a, b = run(one, case), run(other, case)
         if a is None or b is None:
@@ -95,7 +99,7 @@ def same(one: type[Unit], other: type[Unit], fresh: Known) -> bool:
 
 
 def verdict(bugs: tuple[Bug, ...], base: type[Unit], known: Known, fresh: Known) -> str:
-    """The column that a program belongs to."""
+    """Return the column of the table in which a unit with these mistakes is counted."""
     evidence = evidence_of(compose(bugs, base), known)
     named = diagnose(evidence)
     if named == [bugs]:
@@ -106,21 +110,21 @@ def verdict(bugs: tuple[Bug, ...], base: type[Unit], known: Known, fresh: Known)
         print(f"    {ids(bugs)} was not named", file=sys.stderr)
         return "unnamed"
     bases = Unit, HandDerived, HandDerivedUnmapped
-    program = compose(bugs, base)
-    if all(any(same(program, compose(other, b), fresh) for b in bases) for other in named):
-        print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}, which is the same", file=sys.stderr)
+    unit = compose(bugs, base)
+    if all(any(same(unit, compose(other, b), fresh) for b in bases) for other in named):
+        print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}, which is equivalent", file=sys.stderr)
         return "same"
     print(f"    {ids(bugs)} was named {' or '.join(map(ids, named))}", file=sys.stderr)
     return "wrongly"
 
 
 def ids(bugs: Sequence[Bug]) -> str:
-    """Several mistakes in a few words."""
+    """Return the ids of several mistakes in one line."""
     return " + ".join(bug.id for bug in bugs)
 
 
 def combinations(rng: np.random.Generator, bugs: Sequence[Bug], size: int, count: int) -> Iterator[tuple[Bug, ...]]:
-    """Random sets of mistakes, in the order of the catalogue."""
+    """Yield random sets of mistakes, each in the order of the catalogue."""
     for _ in range(count):
         while True:
             numbers = sorted(rng.choice(len(bugs), size, replace=False))
@@ -130,22 +134,22 @@ def combinations(rng: np.random.Generator, bugs: Sequence[Bug], size: int, count
         yield drawn
 
 
-def measure(title: str, programs: Sequence[tuple[tuple[Bug, ...], type[Unit]]], known: Known, fresh: Known) -> int:
-    """Print a row; the number of wrong names."""
+def measure(title: str, variants: Sequence[tuple[tuple[Bug, ...], type[Unit]]], known: Known, fresh: Known) -> int:
+    """Print a row of the table and return how many units were named wrongly."""
     start, count = time.perf_counter(), Counter[str]()
-    for bugs, base in programs:
+    for bugs, base in variants:
         if not is_caught(evidence_of(compose(bugs, base), known)):
             print(f"    {ids(bugs)} was not caught", file=sys.stderr)
         else:
             count.update(["caught", verdict(bugs, base, known, fresh)])
     cells = "".join(f"{count[column]:>9}" for column in COLUMNS)
-    seconds = (time.perf_counter() - start) / max(len(programs), 1)
-    print(f"{title:<28}{len(programs):>9}{cells}{seconds:>9.1f}", flush=True)
+    seconds = (time.perf_counter() - start) / max(len(variants), 1)
+    print(f"{title:<28}{len(variants):>9}{cells}{seconds:>9.1f}", flush=True)
     return count["wrongly"]
 
 
-def right_programs(count: int, dtype: DType) -> int:
-    """Print how many right programs were given a name; that number."""
+def correct_implementations(count: int, dtype: DType) -> int:
+    """Print and return for how many runs of correct implementations a mistake was named."""
     known = drawn(2, count, dtype)
     named = judged = 0
     for subject in ("bptt", "fused", "flax"):
@@ -154,31 +158,31 @@ def right_programs(count: int, dtype: DType) -> int:
                 outputs = {name: array for name, array in out.items() if name in OUTPUTS}
                 named += bool(diagnose([Evidence(case.inputs, truth, outputs, case.dtype)]))
                 judged += 1
-    print(f"{f'right programs, {dtype}':<28}{judged:>9} runs, {named} named", flush=True)
+    print(f"{f'correct, {dtype}':<28}{judged:>9} runs, {named} named", flush=True)
     return named
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--pairs", type=int, default=100, metavar="N")
     options.add_argument("--triples", type=int, default=40, metavar="N")
     options.add_argument("--seed", type=int, default=0, metavar="S")
     chosen = options.parse_args()
-    print(f"{len(CATALOGUE)} mistakes\n\n{'':<28}{'programs':>9}{''.join(f'{c:>9}' for c in COLUMNS)}{'s each':>9}")
+    print(f"{len(CATALOGUE)} mistakes\n\n{'':<28}{'units':>9}{''.join(f'{c:>9}' for c in COLUMNS)}{'s each':>9}")
     wrong = 0
     for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
         known = generic(chosen.seed, dtype) + drawn(chosen.seed, 3, dtype)
         fresh = generic(chosen.seed + 1, np.dtype(np.float64))
-        bugs = [bug for bug in CATALOGUE.values() if bug.kind != "precision" or dtype == np.float64]
+        bugs = [bug for bug in CATALOGUE.values() if bug.kind != BugKind.PRECISION or dtype == np.float64]
         rng = np.random.default_rng(chosen.seed)
         singles = [((bug,), Unit) for bug in bugs]
-        by_hand = [((bug,), HandDerived) for bug in bugs if bug.forward and bug.kind != "precision"]
+        by_hand = [((bug,), HandDerived) for bug in bugs if bug.forward and bug.kind != BugKind.PRECISION]
         pairs = [(some, Unit) for some in combinations(rng, bugs, 2, chosen.pairs)]
         triples = [(some, Unit) for some in combinations(rng, bugs, 3, chosen.triples)]
-        wrong += right_programs(40, dtype)
+        wrong += correct_implementations(40, dtype)
         wrong += measure(f"one, {dtype}", singles, known, fresh)
-        wrong += measure(f"one, gradients by hand, {dtype}", by_hand, known, fresh)
+        wrong += measure(f"one, derived by hand, {dtype}", by_hand, known, fresh)
         wrong += measure(f"two, {dtype}", pairs, known, fresh)
         wrong += measure(f"three, {dtype}", triples, known, fresh)
     return int(wrong > 0)

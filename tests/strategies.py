@@ -1,6 +1,6 @@
-"""What Hypothesis draws: runs of an LSTM, of all sizes and regimes, in both dtypes.
+"""Hypothesis strategies for runs of an LSTM, of all sizes and regimes, in both dtypes.
 
-A failing example is shown as the call that makes it: `run=drawn((1, 2, 3, 4), 'ordinary', 'float64', 0)`.
+A failing example is shown as the call that creates it: `run=drawn((1, 2, 3, 4), 'ordinary', 'float64', 0)`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from lstm_oracle.inputs.cases import LARGEST_SIZES, REGIMES, Case, Regime, Sizes
 
 DTYPES = ("float64", "float32")
 UPSTREAM = ("dh", "dh_T", "dC_T")
-FREE: Sizes = (130, 9, 48, 80)  # the largest sizes that a deep run draws; JAX compiles each anew
+DEEP_SIZES: Sizes = (130, 9, 48, 80)  # the largest sizes of a deep run; JAX has to compile each
 
 
 def drawn(sizes: Sizes, regime: Regime, dtype: str, seed: int, arriving: str = "all") -> Case:
-    """The run that these arguments name; `arriving` is "all" or the only upstream gradient that is not zero."""
+    """Return the run of these arguments; `arriving` is "all" or the only upstream gradient that is not zero."""
     rng = np.random.default_rng(seed)
     inputs = draw_inputs(rng, sizes, regime, np.dtype(dtype))
-    if arriving in UPSTREAM and regime != "plain":  # that has dh alone by its definition
-        alone = inputs[arriving]
+    if arriving in UPSTREAM and regime != "plain":  # in which dh is the only upstream gradient by definition
+        only = inputs[arriving]
         inputs |= {name: np.zeros_like(inputs[name]) for name in UPSTREAM}
-        inputs[arriving] = alone if alone.any() else rng.normal(size=alone.shape).astype(dtype)
+        inputs[arriving] = only if only.any() else rng.normal(size=only.shape).astype(dtype)
     return Case(seed, regime, inputs)
 
 
 def without_zeros(sizes: Sizes, dtype: str = "float64") -> Case:
-    """An ordinary run, the same each time, in which no input is zero: none of them hides a mistake."""
-    tries = (drawn(sizes, "ordinary", dtype, seed) for seed in range(100))
-    return next(run for run in tries if all(array.all() for array in run.inputs.values()))
+    """Return an ordinary run, the same each time, without a zero in any input that could hide a mistake."""
+    candidates = (drawn(sizes, "ordinary", dtype, seed) for seed in range(100))
+    return next(run for run in candidates if all(array.all() for array in run.inputs.values()))
 
 
 def range_of(sizes: Sizes) -> Sizes:
-    """The smallest of LARGEST_SIZES that holds these sizes."""
+    """Return the smallest of LARGEST_SIZES that holds these sizes."""
     return min(
         (s for s in LARGEST_SIZES if all(size <= most for size, most in zip(sizes, s, strict=True))), key=math.prod
     )
@@ -45,11 +45,11 @@ def range_of(sizes: Sizes) -> Sizes:
 
 @st.composite
 def sizes(draw: st.DrawFn) -> Sizes:
-    """T, B, D and H: most often different from each other, now and then with T, B or D zero."""
-    free = [FREE] if settings.get_current_profile_name() == "deep" else []
+    """Draw T, B, D and H, usually all different, and sometimes with T, B or D zero."""
+    deep = [DEEP_SIZES] if settings.get_current_profile_name() == "deep" else []
     alike = draw(st.sampled_from([False] * 7 + [True]))
     found: list[int] = []
-    for most in draw(st.sampled_from([*LARGEST_SIZES * 12, *free])):
+    for most in draw(st.sampled_from([*LARGEST_SIZES * 12, *deep])):
         found.append(draw(st.sampled_from([n for n in range(1, most + 1) if alike or n not in found])))
     zero = draw(st.sampled_from([None] * 13 + [0, 1, 2]))
     if zero is not None:
@@ -59,12 +59,12 @@ def sizes(draw: st.DrawFn) -> Sizes:
 
 
 def runs(**fixed: Any) -> st.SearchStrategy[Case]:
-    """Runs to judge; what is `fixed` is not drawn: `runs(dtype=st.just("float64"))`."""
-    drawn_from: dict[str, st.SearchStrategy[Any]] = {
+    """Draw runs; arguments of `drawn` may be given as strategies, as in `runs(dtype=st.just("float64"))`."""
+    arguments: dict[str, st.SearchStrategy[Any]] = {
         "sizes": sizes(),
         "regime": st.sampled_from(REGIMES),
         "dtype": st.sampled_from(DTYPES),
         "seed": st.integers(0, 99_999),
         "arriving": st.sampled_from(["all", "all", "all", *UPSTREAM]),
     }
-    return st.builds(drawn, **drawn_from | fixed)
+    return st.builds(drawn, **arguments | fixed)

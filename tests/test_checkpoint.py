@@ -48,11 +48,11 @@ def test_and_so_they_are_for_long_sequences_and_large_batches(sizes: Sizes, dtyp
 @pytest.mark.parametrize(
     ("checkpoint", "error", "message"),
     [
-        (0, ValueError, "checkpoint is 0; expected at least 1"),
-        (-3, ValueError, "checkpoint is -3; expected at least 1"),
-        (False, TypeError, "checkpoint is False; expected a whole number"),
-        (2.5, TypeError, "checkpoint is 2.5; expected a whole number"),
-        ("sqrt", TypeError, "checkpoint is 'sqrt'; expected a whole number"),
+        (0, ValueError, "checkpoint is 0; expected an integer ≥ 1"),
+        (-3, ValueError, "checkpoint is -3; expected an integer ≥ 1"),
+        (False, TypeError, "checkpoint is False; expected an integer ≥ 1"),
+        (2.5, TypeError, "checkpoint is 2.5; expected an integer ≥ 1"),
+        ("sqrt", TypeError, "checkpoint is 'sqrt'; expected an integer ≥ 1"),
     ],
 )
 def test_a_bad_checkpoint_is_refused_by_name(checkpoint: object, error: type[Exception], message: str) -> None:
@@ -62,7 +62,7 @@ def test_a_bad_checkpoint_is_refused_by_name(checkpoint: object, error: type[Exc
 
 def test_values_that_are_not_kept_are_refused_by_name() -> None:
     tape = manual.forward(params_of(RUN), RUN.inputs["x"], checkpoint=2)
-    with pytest.raises(AttributeError, match="does not keep C; run forward without checkpoint"):
+    with pytest.raises(AttributeError, match="does not keep C; call forward without checkpoint"):
         _ = tape.C
     for literal in (bptt.backward, manual.deltas):
         with pytest.raises(TypeError, match=r"tape is of type CheckpointedTape; expected"):

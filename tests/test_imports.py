@@ -1,4 +1,4 @@
-"""The order of the packages and wings: each imports only those before it, and what is light stays light."""
+"""The imports: each package imports only those before it, and a light entry point loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODULES = {
     for path in folder.rglob("*.py")
 }
 STANDARD = set(sys.stdlib_module_names)
-WINGS = [
+ORDER = [
     *("run", "autodiff", "certified", "inputs", "truth", "candidates", "comparison", "diagnosis", "reports", "judging"),
     *("layouts", "verify", "vectors", "conformance", "pytest_plugin", "cli"),
 ]
@@ -29,7 +29,7 @@ TRUTH = {"numpy", "numpy.typing", "jax", "jax.numpy", "flint"}
 
 
 def imports_of(module: str) -> set[str]:
-    """The full names of the modules that a file imports anywhere in it, except for type checking alone."""
+    """Return the full names of the modules that a file imports, except those that it imports only for type checking."""
     found: set[str] = set()
     pending: list[ast.AST] = [ast.parse(MODULES[module].read_text(encoding="utf-8"))]
     while pending:
@@ -47,12 +47,12 @@ def imports_of(module: str) -> set[str]:
 
 
 def third_party(module: str) -> set[str]:
-    """The imports of a file that are not the standard library's."""
+    """Return the imports of a file except those of the standard library."""
     return {name for name in imports_of(module) if name.split(".")[0] not in STANDARD}
 
 
-def wing_of(module: str) -> str:
-    """The wing that a module belongs to."""
+def part_of(module: str) -> str:
+    """Return the module or package of `lstm_oracle` to which a module belongs."""
     return module.split(".")[1]
 
 
@@ -60,32 +60,32 @@ OURS = [module for module in MODULES if module.startswith("lstm_oracle.")]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("manual")])
-def test_manual_imports_numpy_and_itself_alone(module: str) -> None:
+def test_manual_imports_only_numpy_and_itself(module: str) -> None:
     assert {name.split(".")[0] for name in third_party(module)} <= {"numpy", "manual"}
 
 
 @pytest.mark.parametrize("module", OURS)
-def test_every_wing_imports_only_the_wings_before_it(module: str) -> None:
-    before = WINGS[: WINGS.index(wing_of(module)) + 1]
+def test_every_package_imports_only_those_before_it(module: str) -> None:
+    before = ORDER[: ORDER.index(part_of(module)) + 1]
     imported = {name for name in imports_of(module) if name.startswith("lstm_oracle.")}
-    assert {wing_of(name) for name in imported} <= set(before)
+    assert {part_of(name) for name in imported} <= set(before)
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_no_imports_are_circular() -> None:
     packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
     graph = {name: {n for n in imports_of(name) if n in MODULES and n not in packages} for name in MODULES}
-    TopologicalSorter(graph).prepare()  # raises CycleError, with the circle
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("module", OURS)
-def test_only_the_wings_that_say_so_import_manual(module: str) -> None:
+def test_only_these_packages_import_manual(module: str) -> None:
     uses = any(name.split(".")[0] == "manual" for name in imports_of(module))
-    assert not uses or wing_of(module) in USES_MANUAL
+    assert not uses or part_of(module) in USES_MANUAL
 
 
-@pytest.mark.parametrize("module", [m for m in OURS if wing_of(m) in ("run", "autodiff") or m.endswith(".series")])
+@pytest.mark.parametrize("module", [m for m in OURS if part_of(m) in ("run", "autodiff") or m.endswith(".series")])
 def test_the_truth_imports_neither_manual_nor_the_rest_of_the_oracle(module: str) -> None:
-    truth = {name for name in MODULES if wing_of(f"{name}.") in ("", "run", "autodiff") or name.endswith(".series")}
+    truth = {name for name in MODULES if part_of(f"{name}.") in ("", "run", "autodiff") or name.endswith(".series")}
     assert third_party(module) <= TRUTH | truth
 
 
@@ -94,20 +94,20 @@ def test_nothing_imports_the_tests(module: str) -> None:
     assert not {name.split(".")[0] for name in imports_of(module)} & {"tests", "conftest"}
 
 
-def test_the_derivation_knows_nothing_of_time_and_neither_implementation_of_the_other() -> None:
+def test_the_derivation_imports_only_numpy_and_the_implementations_do_not_import_each_other() -> None:
     assert third_party("manual.derivation") == {"numpy", "numpy.typing"}
     assert "manual.fused" not in third_party("manual.bptt")
     assert not {"manual.bptt", "manual.derivation"} & third_party("manual.fused")
 
 
 def modules_after(program: str) -> set[str]:
-    """The top-level modules that a new Python has loaded after a program."""
+    """Return the top-level modules that a new Python process has loaded after a program."""
     script = f"{program}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_using_manual_loads_numpy_and_nothing_else() -> None:
+def test_using_manual_loads_only_numpy() -> None:
     numpy = "import numpy as np; rng = np.random.default_rng(0)"
     used = """
 import manual
@@ -117,7 +117,7 @@ manual.backward(tape, tape.h), manual.deltas(tape, tape.h)
     assert modules_after(numpy + used) - modules_after(numpy) - STANDARD == {"manual"}
 
 
-def test_the_autodiff_twin_does_not_load_manual() -> None:
+def test_autodiff_does_not_load_manual() -> None:
     loaded = modules_after("import lstm_oracle; lstm_oracle.autodiff.forward")
     assert "jax" in loaded
     assert "manual" not in loaded
@@ -128,7 +128,7 @@ def test_the_package_and_the_plugin_load_neither_numpy_nor_jax_before_they_are_u
     assert not modules_after(program) & {"numpy", "jax", "manual"}
 
 
-def test_help_loads_neither_numpy_nor_jax() -> None:
+def test_help_loads_neither_numpy_nor_jax_nor_manual() -> None:
     program = """
 from contextlib import suppress
 from lstm_oracle.cli.main import main
@@ -139,7 +139,7 @@ with suppress(SystemExit):
 
 
 @pytest.mark.parametrize("package", [manual, lstm_oracle])
-def test_dir_shows_the_public_names_alone(package: object) -> None:
+def test_dir_returns_exactly_the_public_names(package: object) -> None:
     public = set(package.__all__)  # type: ignore[attr-defined]
     assert set(dir(package)) == public
     assert all(hasattr(package, name) for name in public)

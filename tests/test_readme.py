@@ -1,123 +1,199 @@
-"""Every block of the README does what it says: files are written, commands and Python run, and print what is shown.
+"""The documents say what is true: every code block is run, and prints what is shown; every link leads somewhere.
 
-A block is a file if its first line is a comment with the file's name. All run in one folder, in order.
+A block is a file if its first line is a comment with the file's name. The blocks of a document run in one folder, in
+order. Output is compared up to its numbers.
 """
 
 from __future__ import annotations
 
-import contextlib
 import doctest
-import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from lstm_oracle.cli import main as cli
+from tests.test_imports import WINGS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PADDED_BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+PAGES = ("kernels", "packages", "languages")
+DOCUMENTS = ("README.md", "reference/README.md", *(f"reference/{page}.md" for page in PAGES))
+DOCUMENTS += ("manual/students.md", "manual/devices.md")
+TEXTS = {document: (ROOT / document).read_text(encoding="utf-8") for document in DOCUMENTS}
+JOB = (ROOT / ".github/lstm-oracle.yml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+Block = tuple[str, str]  # language and text
+BLOCKS: dict[str, list[Block]] = {
+    document: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.M | re.S) for document, text in TEXTS.items()
+}
+COMMANDS = [
+    line.removeprefix("$ ")
+    for blocks in BLOCKS.values()
+    for language, text in blocks
+    if language == "console"
+    for line in text.splitlines()
+]
 FILE = re.compile(r"(?:#|//|/\*) ([\w./-]+\.\w+)")
-MAKE = {"make verify": "lstm-oracle verify", "make test": "python -m pytest"}
-# What is added to a command that would take long here.
-LESS = {"lstm-oracle check": "--runs 20", "lstm-oracle vectors": "--dtype float64", "pytest": "-k 'values and h'"}
-WRONG = "lstm-oracle check", "pytest"  # what judges one of the two wrong LSTMs, and ends with status 1
+ELSEWHERE = ("make ", "pip ")  # commands that have tests of their own
+TARGETS = {"make verify": "lstm-oracle verify", "make test": "python -m pytest"}
+# What is added to a command to keep it short here.
+SHORTER = {"lstm-oracle check": "--runs 20", "pytest --lstm": "--lstm-runs 20"}
+# Commands that judge an incorrect LSTM, and end with status 1.
+INCORRECT = (
+    "lstm-oracle check my_lstm:lstm",
+    "lstm-oracle check 'exec:./lstm'",
+    "lstm-oracle check kernel:lstm",
+    "lstm-oracle judge recorded.npz",
+    "pytest --lstm=my_lstm:lstm",
+)
 
 
-def test_no_block_is_of_a_kind_that_nobody_runs() -> None:
-    assert {language for language, _ in PADDED_BLOCKS} == {"console", "python", "pycon", "text", "yaml"}
-
-
-def test_the_make_targets_do_what_is_said() -> None:
-    lines = [line for language, text in PADDED_BLOCKS if language == "console" for line in text.splitlines()]
-    assert {line.removeprefix("$ ") for line in lines if line.startswith("$ make ")} == MAKE.keys()
-    for command, program in MAKE.items():
-        dry = subprocess.run([*command.split(), "-n"], cwd=ROOT, capture_output=True, text=True, check=True)
-        assert program in dry.stdout
-
-
-def test_verify_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    at = next(k for k, (language, text) in enumerate(PADDED_BLOCKS) if language == "console" and "make verify" in text)
-    assert cli.main(["verify", "--runs", "24"]) == 0
-    assert numberless(capsys.readouterr().out) == numberless(PADDED_BLOCKS[at + 1][1])
-
-
-def test_the_blocks_do_what_they_show(tmp_path: Path) -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_block_does_what_the_document_shows(
+    document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "tests/candidates", tmp_path / "tests/candidates")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     names: dict[str, object] = {}
-    for (language, text), (follows, shown) in zip(PADDED_BLOCKS, [*PADDED_BLOCKS[1:], ("", "")], strict=True):
-        printed = run(language, text, tmp_path, names)
-        if printed is not None and follows == "text":
-            assert numberless(printed) == numberless(shown)
+    blocks = BLOCKS[document]
+    for (language, text), (following, shown) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+        capsys.readouterr()
+        if run_block(language, text, names) and following == "text":
+            assert without_numbers(capsys.readouterr().out) == without_numbers(shown)
 
 
-def run(language: str, text: str, folder: Path, names: dict[str, object]) -> str | None:
-    """What a block prints, if it is one that prints."""
+def run_block(language: str, text: str, names: dict[str, object]) -> bool:
+    """Run a block in the current folder, and return whether its output can be compared."""
     if file := FILE.match(text):
-        path = folder / file[1]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    elif language == "yaml":
-        job = yaml.safe_load((ROOT / ".github/lstm-oracle.yml").read_text(encoding="utf-8"))["jobs"]["judge"]
-        assert all(step in job["steps"] for step in yaml.safe_load(text))
-    elif language == "console":
-        return commands(text, folder)
-    elif language == "python":
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
+        Path(file[1]).write_text(text, encoding="utf-8")
+        return False
+    match language:
+        case "console":
+            return run_commands(text)
+        case "python":
             exec(text, names)
-        return printed.getvalue()
-    elif language == "pycon":
-        session = doctest.DocTestParser().get_doctest(text, names, "README.md", None, None)
-        assert doctest.DocTestRunner().run(session).failed == 0
-    return None
+            return True
+        case "pycon":
+            session = doctest.DocTestParser().get_doctest(text, names, "document", None, None)
+            assert doctest.DocTestRunner().run(session).failed == 0
+        case "yaml":
+            steps = yaml.safe_load(JOB)["jobs"]["judge"]["steps"]
+            assert all(step in steps for step in yaml.safe_load(text))
+        case "markdown":
+            assert text.strip() in JOB
+        case "text":
+            pass  # the output of the block before, a formula, or a drawing
+        case _:
+            pytest.fail(f"nobody runs blocks of the kind {language}")
+    return False
 
 
-def commands(text: str, folder: Path) -> str | None:
-    """What the commands of a block print; those of make have a test of their own."""
-    lines = [shorter(line.removeprefix("$ ")) for line in text.splitlines() if not line.startswith("$ make ")]
-    if not lines:
-        return None
-    for tool in ("cc", "node"):
-        if any(line.startswith(f"{tool} ") for line in lines) and not shutil.which(tool):
-            return None
-    shutil.copytree(ROOT / "tests/candidates", folder / "tests/candidates", dirs_exist_ok=True)
+def run_commands(text: str) -> bool:
+    """Run the commands of a block, unless one needs a program that is not installed; return whether they were run."""
+    commands = [line.removeprefix("$ ") for line in text.splitlines()]
+    commands = [command for command in commands if not command.startswith(ELSEWHERE)]
+    needed = {tool for tool in ("cc", "node") for command in commands if re.search(rf"(^|:){tool} ", command)}
+    if not commands or not all(map(shutil.which, needed)):
+        return False
+    for command in commands:
+        less = next((f" {less}" for start, less in SHORTER.items() if command.startswith(start)), "")
+        assert run_command(command + less) == command.startswith(INCORRECT), command
+    return True
+
+
+def run_command(command: str) -> int:
+    """Run a command, print what it prints, and return its exit status.
+
+    `lstm-oracle` runs in this process, where JAX is imported and has compiled its programs.
+    """
+    program, *arguments = shlex.split(command)
+    if program == "lstm-oracle":
+        return cli.main(arguments)
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    script = "\n".join(["set -e", *lines])
-    done = subprocess.run(script, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == any(line.startswith(WRONG) for line in lines), done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+    print(done.stdout, end="")
+    assert not done.stderr
+    return done.returncode
 
 
-def shorter(command: str) -> str:
-    """The command on fewer runs."""
-    return next((f"{command} {less}" for start, less in LESS.items() if command.startswith(start)), command)
-
-
-def numberless(text: str) -> list[str]:
-    """The words of a report, whatever its numbers and the widths of its columns."""
+def without_numbers(text: str) -> list[str]:
+    """Return the words of a text with its numbers masked, whatever the widths of its columns."""
     masked = re.sub(r"(?<![δ\w_])\d+(\.\d+)?(e-?\d+)?", "N", text)
     return re.sub(r"[─\s]+", " ", masked).split()
 
 
-def test_the_folders_are_laid_out_as_drawn() -> None:
-    (drawn,) = (text for language, text in PADDED_BLOCKS if language == "text" and text.startswith("manual/"))
-    path = [ROOT]
-    for line in drawn.splitlines():
+def test_verify_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = BLOCKS["reference/README.md"]
+    shown = blocks[blocks.index(("console", "$ make verify\n")) + 1][1]
+    assert cli.main(["verify", "--runs", "24"]) == 0
+    assert without_numbers(capsys.readouterr().out) == without_numbers(shown)
+
+
+def test_the_make_targets_run_what_they_promise() -> None:
+    assert {command for command in COMMANDS if command.startswith("make ")} == TARGETS.keys()
+    for target, program in TARGETS.items():
+        dry = subprocess.run([*target.split(), "-n"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert program in dry.stdout
+
+
+def test_every_make_target_that_is_mentioned_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert {name for text in TEXTS.values() for name in re.findall(r"`make ([a-z-]+)", text)} <= targets
+
+
+def test_the_extras_that_are_installed_exist() -> None:
+    installs = [command for command in COMMANDS if command.startswith("pip ")]
+    assert {extra for command in installs for extra in re.findall(r"\[(\w+)\]", command)} == {"oracle"}
+    assert "oracle" in PROJECT["optional-dependencies"]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["title"], citation["version"]) == (PROJECT["name"], PROJECT["version"])
+
+
+def drawn_paths() -> Iterator[str]:
+    """Yield the paths of the drawing of the source tree, as in `reference/lstm_oracle/cli/`."""
+    (drawing,) = (text for _, text in BLOCKS["reference/README.md"] if text.startswith("manual/"))
+    folders: list[str] = []
+    for line in drawing.splitlines():
         indent, entries = re.match(r"( *)([^\s,]+(?:, [^\s,]+)*)", line).groups()  # type: ignore[union-attr]
-        del path[len(indent) // 2 + 1 :]
-        for entry in entries.split(", "):
-            assert (path[-1] / entry).exists(), f"{path[-1] / entry} is not there"
-        path.append(path[-1] / entries.split(", ")[0])
+        del folders[len(indent) // 2 :]
+        yield from ("".join(folders) + entry for entry in entries.split(", "))
+        folders.append(entries.split(", ")[0])
 
 
-def test_the_files_that_are_linked_are_there() -> None:
-    links = re.findall(r"\]\((?!https?:|\.\./|#)([^)#]+)\)", README) + re.findall(r'(?:src|srcset)="([^"]+)"', README)
+def test_the_source_tree_is_as_drawn() -> None:
+    paths = list(drawn_paths())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    parts = [Path(path).stem for path in paths if re.fullmatch(r"reference/lstm_oracle/[^/]+/?", path)]
+    assert parts == WINGS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_heading(document: str) -> None:
+    text = TEXTS[document]
+    links = re.findall(r"\]\((?!https?:|\.\./\.\./actions)([^)]+)\)", text)
+    links += re.findall(r'(?:src|srcset)="([^"]+)"', text)
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link in links:
+        path, _, heading = link.partition("#")
+        file = (ROOT / document).parent / path if path else ROOT / document
+        assert file.exists(), link
+        assert not heading or heading in headings(file.read_text(encoding="utf-8")), link
+
+
+def headings(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a document."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

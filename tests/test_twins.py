@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import manual
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.truth.batch import VALUES
-from lstm_oracle.verify import ours
+from lstm_oracle.verify import twins
 from manual import bptt, derivation, fused
 from tests.strategies import runs
 from tests.twins import TWINS, backward, forward, judge, named, upstream_of
@@ -47,7 +47,7 @@ def test_every_delta_is_the_gradient_of_its_edge(twin: ModuleType, run: Case) ->
 
 @given(run=RUNS)
 def test_the_edges_that_the_fast_twin_computes_are_those_of_autodiff(run: Case) -> None:
-    judge(run, {name: block for name, block in ours.fused_blocks(run).items() if name[0] == "δ"})
+    judge(run, {name: block for name, block in twins.fused_blocks(run).items() if name[0] == "δ"})
 
 
 @given(run=RUNS)

@@ -1,15 +1,15 @@
 """Computes the smallest set of test vectors that exposes every mistake: python -m tests.vectors [--numbers N].
 
-The vectors are chosen from a pool: runs of all regimes, of small sizes, so many numbers of each. A
-mistake in a dtype counts as exposed as `lstm_oracle.vectors` says. First in number, then in the
-numbers that they hold, then in their order in the pool, the chosen are the least that there are.
+The vectors are chosen from a pool of runs of several small sizes in all regimes, with N runs of each. Whether a vector
+exposes a mistake in a dtype is defined in `lstm_oracle.vectors`. The chosen set has the fewest vectors; of such sets,
+it has the fewest numbers in its arrays; of these, it comes first in the order of the pool.
 
-To know all that every vector of the pool exposes would take hours. The minimum is found, and proven,
-with less: the integer program knows some mistakes only, the chosen vectors are tried on all, and one
-that they do not expose is added, until there is none. A set that is the smallest for some of the
-mistakes, and exposes all, is the smallest for all. What no vector of the pool exposes is listed.
+To compute every mistake on every vector of the pool would take hours. The minimum is found, and proven, with less: the
+integer program covers some mistakes, the vectors that it chooses are tried on all mistakes, and a mistake that they do
+not expose is added, until there is none. A set that is the smallest for some of the mistakes, and exposes all of them,
+is the smallest for all. Mistakes that no vector of the pool exposes are listed.
 
-Exit status: 0 if the vectors found are those in `DRAWS`, 1 if not.
+Exit status: 0 if the vectors that are found are those in `DRAWS`, 1 if not.
 """
 
 from __future__ import annotations
@@ -27,17 +27,21 @@ from lstm_oracle.inputs.cases import REGIMES, Case, Sizes
 from lstm_oracle.run import INPUTS, OUTPUTS, Array, DType, sizes_of
 from lstm_oracle.truth.truth import Truth
 from lstm_oracle.vectors import DRAWS, DTYPES, Draw, drawn
-from lstm_oracle.vectors.exposure import effect_of, shows
+from lstm_oracle.vectors.exposure import effect_of, is_exposed
 
-FREE = (1, 1, 1, 1), (2, 1, 1, 2), (3, 2, 1, 2), (5, 1, 2, 2), (5, 2, 2, 2), (5, 2, 3, 4)
-FITTING = (3, 3, 2, 2), (5, 5, 1, 1), (5, 5, 2, 2), (5, 5, 3, 3), (6, 6, 2, 2)  # for what takes T = B and D = H
-SIZES: tuple[Sizes, ...] = FREE + FITTING
+GENERAL_SIZES = (1, 1, 1, 1), (2, 1, 1, 2), (3, 2, 1, 2), (5, 1, 2, 2), (5, 2, 2, 2), (5, 2, 3, 4)
+EQUAL_SIZES = (3, 3, 2, 2), (5, 5, 1, 1), (5, 5, 2, 2), (5, 5, 3, 3), (6, 6, 2, 2)  # some mistakes need T = B, D = H
+SIZES: tuple[Sizes, ...] = GENERAL_SIZES + EQUAL_SIZES
 Mistake = tuple[Bug, DType]
 MISTAKES: list[Mistake] = [(bug, dtype) for dtype in DTYPES for bug in CATALOGUE.values()]
 
 
 class Pool:
-    """The vectors to choose from."""
+    """The vectors to choose from.
+
+    Args:
+        draws: the number, sizes and regime of each.
+    """
 
     def __init__(self, draws: Sequence[Draw]) -> None:
         self.draws = draws
@@ -45,13 +49,13 @@ class Pool:
         self.costs = np.array([numbers_in(case) for case, _ in self.known[DTYPES[0]]])
 
     def exposed(self, mistake: Mistake, vectors: Sequence[int]) -> Array:
-        """Which of these vectors expose a mistake."""
+        """Return for each of these vectors whether it exposes a mistake."""
         bug, dtype = mistake
         some: list[tuple[Case, Truth]] = [self.known[dtype][k] for k in vectors]
-        return np.array([shows(bug, effect_of(bug, *run)) for run in some], bool)
+        return np.array([is_exposed(bug, effect_of(bug, *run)) for run in some], bool)
 
     def fewest(self, mistakes: Sequence[Mistake] = MISTAKES) -> tuple[list[int], list[Mistake]]:
-        """The smallest set of vectors that exposes all of these mistakes, and those that no vector exposes."""
+        """Return the smallest set of vectors that exposes these mistakes, and the mistakes that no vector exposes."""
         chosen: list[int] = []
         rows: list[Array] = []
         hidden: list[Mistake] = []
@@ -67,22 +71,26 @@ class Pool:
 
 
 def cover(rows: Array, costs: Array) -> list[int]:
-    """The fewest columns with a true entry in every row; of those the cheapest; of those the first.
+    """Return the fewest columns that have a true entry in every row; of such sets the cheapest; of these the first.
+
+    Args:
+        rows: booleans, (rows, columns).
+        costs: the cost of each column, an integer.
 
     Raises:
         ArithmeticError: there is no such set, or it was not found.
     """
     count = rows.shape[1]
     at_least_one = LinearConstraint(rows.astype(float), 1, np.inf)
-    total = round(_minimum(np.ones(count), at_least_one).sum())
-    of_these = [at_least_one, LinearConstraint(np.ones((1, count)), total, total)]
-    cheapest = round(costs @ _minimum(costs, *of_these))
-    of_these.append(LinearConstraint(costs[None], cheapest, cheapest))
-    return [int(k) for k in np.flatnonzero(_minimum(np.arange(count), *of_these))]
+    total = round(minimum(np.ones(count), at_least_one).sum())
+    fewest = [at_least_one, LinearConstraint(np.ones((1, count)), total, total)]
+    cheapest = round(costs @ minimum(costs, *fewest))
+    fewest.append(LinearConstraint(costs[None], cheapest, cheapest))
+    return [int(k) for k in np.flatnonzero(minimum(np.arange(count), *fewest))]
 
 
-def _minimum(objective: Array, *constraints: LinearConstraint) -> Array:
-    """The 0s and 1s for which a linear function is least, to the last unit."""
+def minimum(objective: Array, *constraints: LinearConstraint) -> Array:
+    """Return the zeros and ones that minimize a linear function exactly."""
     options = {"mip_rel_gap": 0}
     found = milp(
         objective, constraints=constraints, integrality=np.ones(len(objective)), bounds=Bounds(0, 1), options=options
@@ -93,20 +101,21 @@ def _minimum(objective: Array, *constraints: LinearConstraint) -> Array:
 
 
 def numbers_in(case: Case) -> int:
-    """How many numbers a vector holds, inputs and outputs."""
+    """Return how many numbers the inputs and outputs of a vector have."""
     sizes = sizes_of(case.inputs)
     return sum(int(np.prod([sizes[dim] for dim in dims])) for dims in (*INPUTS.values(), *OUTPUTS.values()))
 
 
 def main() -> int:
-    """The command."""
+    """Search for the vectors, print them, and return the exit status."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--numbers", type=int, default=60, metavar="N", help="runs of each sizes and regime")
+    text = "number of runs of every size and regime (default: 60)"
+    options.add_argument("--numbers", type=int, default=60, metavar="N", help=text)
     numbers = options.parse_args().numbers
     pool = Pool([(number, sizes, regime) for sizes, regime, number in product(SIZES, REGIMES, range(numbers))])
     print(f"{len(pool.draws)} vectors to choose from, {len(MISTAKES)} mistakes", file=sys.stderr)
     chosen, hidden = pool.fewest()
-    print("The fewest vectors that expose every mistake:")
+    print("The smallest set of vectors that exposes every mistake:")
     for k in chosen:
         print(f"    {pool.draws[k]},")
     for dtype in DTYPES:

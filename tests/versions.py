@@ -1,4 +1,4 @@
-"""The versions that a measurement rests on."""
+"""The versions of the packages with which a measurement was made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of Python and of these packages; "not installed" where one is not."""
+    """Return the versions of Python and of these packages; "not installed" for a missing package."""
     found = {"Python": platform.python_version()}
     for package in packages:
         try:
@@ -17,6 +17,6 @@ def versions(*packages: str) -> dict[str, str]:
     return found
 
 
-def listed(known: dict[str, str]) -> str:
-    """In one line."""
+def versions_text(known: dict[str, str]) -> str:
+    """Return versions as text, such as "Python 3.11.7, numpy 2.4.6"."""
     return ", ".join(f"{name} {number}" for name, number in known.items())

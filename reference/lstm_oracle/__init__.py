@@ -1,33 +1,33 @@
-"""The oracle: checks whether an LSTM implementation is correct, and says what is wrong if it is not.
+"""The oracle: checks whether an LSTM implementation is correct, and explains what is wrong if it is not.
 
     report = check(adapter)      # on runs that the oracle draws
     report = judge(run)          # one recorded run: a mapping, an `.npz` file or a folder of `.npy` files
-    reports = judge_all(runs)    # many of them, which is faster than one by one
+    reports = judge_all(runs)    # many recorded runs, faster than one by one
     print(report)                # report.ok  report.blocks  report.diagnosis  report.not_judged  report.to_json()
-    print(discover(run))         # a recorded run with weights in an unknown layout: which layout, and the conversion
+    print(discover(run))         # the layout of the weights of a recorded run, and the conversion
 
     @parametrize_with_checks([adapter, "pkg.module:other"])
     def test_lstm(adapter, check):
         check(adapter)
 
-The parts, in the order in which to read them; each imports only those before it:
+The modules and packages, in reading order; each imports only those before it:
 
     run          the arrays of a run: names and dimensions
     autodiff     the unit in JAX, its gradients by autodiff, with a probe on every numbered edge
     certified    the derivation held against power series in ball arithmetic, to 50 digits and more
-    inputs       what is drawn and what is read
+    inputs       the runs that are drawn, and recorded runs from files
     truth        the blocks of a run, and the tolerance for rounding errors in them
-    candidates   the LSTMs to judge, and what they do when they are called
-    comparison   outputs against truth, and calls against one another
-    diagnosis    which known mistakes match the outputs, or else where the error is
+    candidates   the LSTMs to judge, and the observation of their calls
+    comparison   outputs against the truth, and calls against one another
+    diagnosis    the known mistakes that match the outputs, or else the location of the error
     reports      the verdict as data, text, HTML and badge
     judging      check and judge: from a candidate or a recorded run to a report
-    layouts      which layout the weights of a recorded run have
-    verify       the hand derivation against all of this
+    layouts      the layout of the weights of a recorded run
+    verify       the hand derivation against autodiff, certified values and other packages
     vectors      test vectors with certified outputs
     conformance, pytest_plugin, cli
 
-NumPy, JAX and pytest are imported when one of these names is first used, so that the command answers quickly.
+NumPy, JAX and pytest are imported when a public name is first used, so that the command answers quickly.
 """
 
 from importlib import import_module

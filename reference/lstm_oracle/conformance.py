@@ -1,9 +1,4 @@
-"""The conformance suite: one test for each property that an LSTM must have, all read from one report.
-
-@parametrize_with_checks([adapter, "pkg.module:other"])
-def test_lstm(adapter, check):
-    check(adapter)
-"""
+"""The conformance suite: a test for each property that an LSTM must have, all decided by one report."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ from lstm_oracle.comparison.compare import Trial
 from lstm_oracle.inputs.cases import REGIMES
 from lstm_oracle.judging.check import check
 from lstm_oracle.reports.report import Report
-from lstm_oracle.reports.text import explanation, listed
+from lstm_oracle.reports.text import explanation, listed, repeat
 from lstm_oracle.reports.verdict import Failure
 from lstm_oracle.run import OUTPUTS
 
@@ -49,14 +44,14 @@ BEHAVIOUR: dict[str, tuple[FailureKind, ...]] = {
 
 @dataclass(frozen=True)
 class Property:
-    """One test; `hold` is called with a report and returns, fails or skips."""
+    """A test of the suite: `hold` takes a report, and returns, fails or skips."""
 
     name: str
     hold: Callable[[Report], None]
 
 
 def properties() -> Iterator[Property]:
-    """Yield the tests of the suite, in order."""
+    """Yield the properties that are tested, in order."""
     for name, kinds in BEHAVIOUR.items():
         yield Property(name, lambda report, kinds=kinds: behaves(report, kinds))  # type: ignore[misc]
     for name in OUTPUTS:
@@ -74,29 +69,26 @@ def properties() -> Iterator[Property]:
 
 
 def behaves(report: Report, kinds: Sequence[FailureKind]) -> None:
-    """Fail if one of these kinds of failure was seen."""
+    """Fail if the report has a failure of one of these kinds."""
     if failures := [failure for failure in report.failures if failure.kind in kinds]:
         pytest.fail("\n".join(map(misbehaviour_text, failures)), pytrace=False)
 
 
 def block_is_right(report: Report, name: str) -> None:
-    """Fail if an output is wrong on any run; skip if it was not returned."""
+    """Fail if an output is wrong on any run; skip if the output was not returned."""
     block = next((block for block in report.blocks if block.name == name), None)
     if block is None:
         pytest.skip(f"{name} was not returned")
     if not block.ok:
         lines = [f"{name} is wrong on {block.wrong} of {block.runs} runs, worst on {block.worst}"]
-        lines += [
-            line
-            for failure in report.failures
-            if failure.kind == FailureKind.MISMATCH
-            for line in reasons(report, failure)
-        ]
+        for failure in report.failures:
+            if failure.kind == FailureKind.MISMATCH:
+                lines += [*explanation(report), *repeat(failure)]
         pytest.fail("\n".join(lines), pytrace=False)
 
 
 def runs_are_right(report: Report, chosen: Callable[[Trial], bool]) -> None:
-    """Fail if an output is wrong on any of the chosen runs; skip if none of them was judged."""
+    """Fail if an output is wrong on any of the chosen runs; skip if none of these runs was judged."""
     trials = [trial for trial in report.trials if chosen(trial)]
     if not (judged := [trial for trial in trials if trial.findings]):
         why = [trial.refusal or "; ".join(problem.text for problem in trial.problems) for trial in trials]
@@ -107,24 +99,24 @@ def runs_are_right(report: Report, chosen: Callable[[Trial], bool]) -> None:
 
 
 def misbehaviour_text(failure: Failure) -> str:
-    """Return what a candidate does besides computing, and how to repeat it."""
-    return "\n".join([f"{failure.kind.description}: {failure.text}", *reasons(None, failure)])
-
-
-def reasons(report: Report | None, failure: Failure) -> list[str]:
-    """Return what explains a failure, if a report is given, and how to repeat it, line by line."""
-    repeat = [f"Repeat with: {failure.repeat}"] if failure.repeat else []
-    return [*(explanation(report) if report else []), *repeat]
+    """Return a misbehaviour, and the command that repeats the run."""
+    return "\n".join([f"{failure.kind.description}: {failure.text}", *repeat(failure)])
 
 
 class Check:
-    """A test of the suite, to be called with an adapter."""
+    """A test of the suite as a function of an adapter, which is judged once for all tests.
+
+    Args:
+        tested: the property that is tested.
+        options: further arguments of `lstm_oracle.check`.
+        reports: the reports so far, by adapter, shared by all tests.
+    """
 
     def __init__(self, tested: Property, options: dict[str, Any], reports: dict[Any, Report]) -> None:
         self.tested, self.options, self.reports = tested, options, reports
 
     def __call__(self, adapter: Adapter | str) -> None:
-        """Fail, skip or pass, by the report on the adapter, which is judged once for all tests."""
+        """Return, fail or skip, depending on the report on the adapter."""
         key = adapter if isinstance(adapter, str) else id(adapter)  # not every callable can be hashed
         if key not in self.reports:
             self.reports[key] = check(adapter, **self.options)
@@ -132,21 +124,30 @@ class Check:
 
 
 def parametrize_with_checks(adapters: Sequence[Adapter | str], **options: Any) -> pytest.MarkDecorator:
-    """Return a decorator that runs a test, a function of `adapter` and `check`, for every adapter and property.
+    """Return a decorator that runs a test for every adapter and every property of the conformance suite.
+
+    The test takes two arguments, `adapter` and `check`, and calls `check(adapter)`.
 
     Args:
-        adapters: a list of what `lstm_oracle.check` takes.
-        options: further arguments of `lstm_oracle.check`, such as dtype and max_examples.
+        adapters: a list of callables and target names, as `lstm_oracle.check` takes them.
+        options: further arguments of `lstm_oracle.check`, such as `dtype` and `max_examples`.
 
     Raises:
         TypeError: `adapters` is a single adapter.
 
-    Example, as a file `test_lstm.py`:
+    Example, as a file `test_lstm.py`, to be run by `pytest`::
 
         from lstm_oracle import parametrize_with_checks
-        from my_lstm import lstm
+        from manual import Params, backward, forward
 
-        @parametrize_with_checks([lstm], max_examples=50)
+
+        def lstm(x, h0, C0, dh, dh_T, dC_T, **weights):
+            tape = forward(Params.from_gates(**weights), x, h0, C0)
+            gradients = backward(tape, dh, dh_T=dh_T, dC_T=dC_T)
+            return {"h": tape.h, "C_T": tape.C_T, "dx": gradients.x}
+
+
+        @parametrize_with_checks([lstm], max_examples=7)
         def test_lstm(adapter, check):
             check(adapter)
     """
@@ -162,5 +163,5 @@ def parametrize_with_checks(adapters: Sequence[Adapter | str], **options: Any) -
 
 
 def name_of(adapter: Adapter | str) -> str:
-    """Return an adapter's name as part of the name of a test."""
+    """Return the name of an adapter for the names of its tests."""
     return adapter if isinstance(adapter, str) else str(getattr(adapter, "__name__", type(adapter).__name__))

@@ -1,7 +1,7 @@
 """The pytest plugin: `pytest --lstm=pkg.module:adapter` runs the conformance suite on an LSTM, in any folder.
 
-pytest imports this module wherever the package is installed. It therefore imports the rest of the package, and with it
-NumPy and JAX, only inside functions that run when `--lstm` is given.
+pytest imports this module in every environment where the package is installed. The rest of the package, and with it
+NumPy and JAX, is therefore imported only by functions that run when `--lstm` is given.
 """
 
 from __future__ import annotations
@@ -19,29 +19,33 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options, all of which begin with --lstm."""
+    """Add the options, whose names all begin with `--lstm`."""
     group = parser.getgroup("lstm", "conformance of an LSTM")
     group.addoption("--lstm", metavar="TARGET", help="judge pkg.module:adapter or 'exec:./program arguments'")
     group.addoption(
         "--lstm-layout",
         default="manual",
         metavar="NAME",
-        help="how its weights are arranged: torch, keras or another name in manual.layouts.LAYOUTS; the gradient of an "
-        "array has a d before the name (default: manual, that is W_f … b_o)",
+        help="how the weights are arranged: torch, keras or another name in manual.layouts.LAYOUTS; the gradient of an "
+        "array has the name of the array with a d before it (default: manual, which means W_f … b_o)",
     )
     group.addoption("--lstm-dtype", default="float64", metavar="DTYPE", help="float64 (default) or float32")
     group.addoption("--lstm-runs", type=int, default=100, metavar="N", help="number of runs to draw (default: 100)")
-    group.addoption("--lstm-seed", type=int, default=0, metavar="S", help="selects which runs are drawn (default: 0)")
+    group.addoption(
+        "--lstm-seed", type=int, default=0, metavar="S", help="determines which runs are drawn (default: 0)"
+    )
     group.addoption(
         "--lstm-timeout", type=float, default=60.0, metavar="S", help="time limit for one run in seconds (default: 60)"
     )
     group.addoption(
-        "--lstm-xfails", metavar="FILE", help="file of tests that are known to fail, one `test reason` per line"
+        "--lstm-xfails",
+        metavar="FILE",
+        help="file of the tests that are expected to fail, with one `test reason` per line",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options. If no test files are named, run the conformance suite alone."""
+    """Check the options. If no test files are named, collect none: only the conformance suite runs."""
     if config.option.lstm is None:
         return
     if not all(map(find_spec, ("jax", "hypothesis"))):
@@ -55,21 +59,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def require_layout(layout: str) -> None:
-    """Raise UsageError unless a layout is known. The default is not looked up, as that would import NumPy."""
-    if layout == "manual":
+    """Raise UsageError unless a layout is known; exit with status 2 if another module shadows our `manual`."""
+    if layout == "manual":  # the default, for which `manual` is not needed
         return
     from lstm_oracle.inputs.weight_layout import layout_names
 
     try:
         names = layout_names()
     except ImportError as error:
-        raise pytest.UsageError(str(error)) from None
+        pytest.exit(f"--lstm-layout: {error}", 2)
     if layout not in names:
         raise pytest.UsageError(f"--lstm-layout is {layout!r}; expected one of {', '.join(names)}")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Return what is judged, with which versions, from which seed."""
+    """Return a line with the target, the options and the versions."""
     if config.option.lstm is None:
         return None
     from lstm_oracle.reports.verdict import versions
@@ -80,9 +84,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"lstm: {option.lstm}, {runs}; {by}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k and -m choose
+@pytest.hookimpl(tryfirst=True)  # before -k and -m select
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the conformance suite to what was collected."""
+    """Add the conformance suite to the collected tests."""
     if config.option.lstm is not None:
         items.extend(session.genitems(Suite.from_parent(session, name="lstm", nodeid="lstm")))
 
@@ -90,10 +94,10 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 class Suite(pytest.Collector):
     """The conformance tests of one LSTM, which is judged once, when the first of them runs."""
 
-    found: Report | None = None
+    _report: Report | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield a test for each property, and a failing one for each line of the xfails file that names no test."""
+        """Yield a test for each property, and a failing test for each line of the xfails file that matches no test."""
         from lstm_oracle.conformance import properties
 
         xfails = read_xfails(self.config)
@@ -113,9 +117,9 @@ class Suite(pytest.Collector):
         from lstm_oracle.judging.check import check
 
         option = self.config.option
-        if self.found is None:
+        if self._report is None:
             try:
-                self.found = check(
+                self._report = check(
                     option.lstm,
                     dtype=option.lstm_dtype,
                     max_examples=option.lstm_runs,
@@ -125,7 +129,7 @@ class Suite(pytest.Collector):
                 )
             except ValueError as error:
                 pytest.exit(f"--lstm: {error}", 2)
-        return self.found
+        return self._report
 
 
 class Test(pytest.Item):
@@ -136,7 +140,7 @@ class Test(pytest.Item):
         self.tested = tested
 
     def runtest(self) -> None:
-        """Hold the property against the report."""
+        """Pass, fail or skip, depending on the report."""
         assert isinstance(self.parent, Suite)
         self.tested.hold(self.parent.report)
 
@@ -146,14 +150,14 @@ class Test(pytest.Item):
 
 
 class Stale(pytest.Item):
-    """A line of the xfails file that names no test, which fails."""
+    """A failing test for a line of the xfails file that matches no test."""
 
     def __init__(self, *, line: int, expected: tuple[str, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.line, self.expected = line, expected
 
     def runtest(self) -> None:
-        """Fail with the line and the names that are expected."""
+        """Fail with the number of the line and the expected names."""
         file = self.config.option.lstm_xfails
         pytest.fail(f"{file}:{self.line} matches no test; expected one of {', '.join(self.expected)}", pytrace=False)
 
@@ -163,7 +167,7 @@ class Stale(pytest.Item):
 
 
 def read_xfails(config: pytest.Config) -> dict[str, tuple[int, str]]:
-    """Return the tests that the xfails file names, each with its line number and its reason."""
+    """Return the tests of the xfails file by name, each with its line number and its reason."""
     if config.option.lstm_xfails is None:
         return {}
     file = config.invocation_params.dir / config.option.lstm_xfails

@@ -1,6 +1,6 @@
-"""`make accuracy`: measure, print the tables, write ACCURACY.md and accuracy.svg beside this file.
+"""`make accuracy`: measures rounding errors, prints the tables, and writes ACCURACY.md and accuracy.svg.
 
-Exit status 1 if what ACCURACY.md says no longer holds.
+The exit status is 1 if a twin is less accurate than autodiff, contrary to the text of ACCURACY.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
         console.print(table)
     shares = {subject: against_autodiff(errors, subject) for subject in ("bptt", "fused")}
     for subject, (mean, most) in shares.items():
-        console.print(f"{subject}: {mean:.2f} times the error of autodiff on a run's worst block, {most:.1f} at 95 %")
+        console.print(f"{subject}: {mean:.2f} times autodiff's error on the worst block of a run, {most:.1f} at 95 %")
     draw(errors, HERE / "accuracy.svg")
     (HERE / "ACCURACY.md").write_text(text(errors, shares, tables), encoding="utf-8")
     holds = all(share < 1.1 for share, _ in shares.values())
@@ -47,12 +47,12 @@ def main() -> int:
 
 
 def results(errors: Iterable[Error]) -> list[Error]:
-    """The errors of what a run returns: states and gradients."""
+    """Return the errors in the outputs of a run: states and gradients."""
     return [error for error in errors if error.block in OUTPUTS]
 
 
 def trio(errors: list[Error], figure: Callable[[list[Error]], float]) -> str:
-    """A figure for each subject."""
+    """Return a figure of the errors of each implementation, as in "0.78 / 0.77 / 0.94"."""
     by_subject = [[error for error in errors if error.subject == subject] for subject in SUBJECTS]
     return " / ".join(number(figure(some)) if some else "–" for some in by_subject)
 
@@ -74,7 +74,7 @@ def median_ulps(errors: list[Error]) -> float:
 
 
 def columns(errors: list[Error], *figures: Callable[[list[Error]], float]) -> list[str]:
-    """Each figure for each dtype."""
+    """Return a cell for each figure and dtype."""
     return [trio([e for e in errors if e.dtype == dtype.name], figure) for figure in figures for dtype in DTYPES]
 
 
@@ -107,7 +107,7 @@ def sigmoid() -> Figures:
 
 
 def against_autodiff(errors: list[Error], subject: str) -> tuple[float, float]:
-    """A twin's error on the worst block of a run over that of autodiff: geometric mean and 95 % quantile."""
+    """Return the error of a twin relative to autodiff, on the worst block of a run: geometric mean, 95 % quantile."""
     by_run: dict[tuple[object, ...], float] = {}
     for e in results(errors):
         key = e.subject, e.dtype, e.regime, e.T, e.run
@@ -127,43 +127,44 @@ def text(errors: list[Error], shares: dict[str, tuple[float, float]], tables: It
     runs = sum(LENGTHS.values()) * len(REGIMES)
     (bptt, bptt_95), (fused, fused_95) = shares["bptt"], shares["fused"]
     return f"""\
-# How accurate floating point is here
+# Rounding errors
 
-Written by `make accuracy`. The truth is `lstm_oracle.certified.certificate`: balls, known to 25 digits and more. Judged are
-`manual.bptt`, `manual.fused` and the autodiff of `reference` (JAX on the CPU), always in this order, on {runs} runs of
-B=2 and B=1 in turn, D=3, H=4, in both precisions.
+Written by `make accuracy`. The truth is computed by `lstm_oracle.certified.certificate`, in balls that are certain
+to at least 25 digits. The implementations are `manual.bptt`, `manual.fused` and `lstm_oracle.autodiff` (JAX on the
+CPU), always in this order, on {runs} runs with B=2 and B=1 in turn, D=3, H=4, in float32 and in float64.
 
-![The error against the number of steps](accuracy.svg)
+![Rounding error against the number of steps](accuracy.svg)
 
-- **The hand-written passes are no worse than autodiff.** On the worst block of a run, `bptt` has {bptt:.2f} times the
-  error of autodiff and `fused` {fused:.2f} times (geometric means; 95 % of the runs stay below {bptt_95:.1f} and
-  {fused_95:.1f}). The order of the sums differs, and so does tanh.
-- **Rounding grows slowly with T.** A result's relative error ("typical" below) is {short:.1f} eps after one step and
-  {long:.1f} eps after 1,000: far less than in proportion, for a forget gate below 1 forgets errors too.
-- **It grows where the cell remembers.** With saturated gates or a forget gate near 1 errors pile up in C and along the
-  path of the cell's gradient, δ8 to δ12: up to {carried:.0f} eps · scale, in the other regimes {others:.0f}. A gradient
-  that hardly changes any more is rounded the same way at every step, and its error grows in proportion to the run: at
-  worst by {per_step:.2f} eps · scale a step.
-- **The form of the sigmoid matters for strongly negative z.** At z = -20 in float64, 1 / (1 + exp(-z)) is off by
-  {stable} eps, (1 + tanh(z/2)) / 2 by {lossy} eps: it subtracts two numbers near 1, and below -20 in
-  float32 (-38 in float64) nothing is left, so that the gate's gradient is zero. Hence both twins compute
-  1 / (1 + exp(-z)); `jax.nn.sigmoid` is as accurate.
-- **For strongly positive arguments every form is the same:** y rounds to 1, and y (1 - y), the source's derivative in
-  terms of the output, loses what 1 - y loses. Autodiff of `jax.nn.sigmoid` differentiates in this way, too. The error
-  is below eps · scale; only relative to a gradient that has vanished is it large.
+- **The hand-derived backward passes are as accurate as autodiff.** On the worst block of a run, the error of `bptt` is
+  {bptt:.2f} times that of autodiff, and the error of `fused` {fused:.2f} times (geometric means; 95 % of the runs are
+  below {bptt_95:.1f} and {fused_95:.1f}). The twins add terms in another order than autodiff and use another tanh.
+- **Rounding errors grow slowly with T.** The relative error of a result ("typical" below) is {short:.1f} eps after one
+  step and {long:.1f} eps after 1,000 steps: far less than in proportion, because a forget gate below 1 attenuates
+  errors too.
+- **They grow where the cell state persists.** With saturated gates or a forget gate near 1, errors accumulate in C and
+  along the path of the cell gradient, δ8 to δ12: up to {carried:.0f} eps · scale, compared with {others:.0f} in the
+  other regimes. A gradient that hardly changes is rounded in the same direction at every step, so that its error grows
+  in proportion to the number of steps, by at most {per_step:.2f} eps · scale per step.
+- **The form of the sigmoid matters for large negative z.** At z = -20 in float64, the error of 1 / (1 + exp(-z)) is
+  {stable} eps. That of (1 + tanh(z/2)) / 2 is {lossy} eps, because this form subtracts two numbers near 1; from about
+  -20 in float32, and -38 in float64, its result is zero, and so is the gradient of the gate. Both twins therefore
+  compute 1 / (1 + exp(-z)); `jax.nn.sigmoid` is as accurate.
+- **For large positive z, all forms are equally accurate.** y rounds to 1, and y (1 - y), the source's derivative in
+  terms of the output, has the error of 1 - y. Autodiff of `jax.nn.sigmoid` uses the same formula. The error is below
+  eps · scale; it is large only relative to a gradient that has vanished.
 
 {lengths}
-"Typical" is the median over runs and results of ‖error‖ / ‖truth‖, in eps. "Worst" is the worst entry of all, in
-eps · scale, the unit of `reference/lstm_oracle/truth/tolerance.py`.
+"Typical" is the median over runs and results of ‖error‖ / ‖truth‖, in eps. "Worst" is the largest error of any
+entry, in eps · scale, the unit of rounding of `reference/lstm_oracle/truth/tolerance.py`.
 
 {regimes}
 {forms}
-Relative errors in eps: of y, of y (1 - y). An error of 8e+06 eps in float32, or 5e+15 in float64, is 100 %.
+The relative errors of y and of y (1 - y), in eps. An error of 8e+06 eps in float32, or 5e+15 in float64, is 100 %.
 
-<details><summary>Every block</summary>
+<details><summary>All blocks</summary>
 
 {blocks}
-"Ulps" is the median over runs of the median entry's error in units in the last place.
+"Ulps" is the median over runs of the median error of all entries, in units in the last place.
 
 </details>
 """

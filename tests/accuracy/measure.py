@@ -1,7 +1,7 @@
-"""How far floating point is from certified truth: both twins and autodiff, on the same runs.
+"""Measures the rounding errors of both twins and of autodiff against certified truth, on the same runs.
 
-Every run has float32 inputs, which are float64 inputs too: one truth for both precisions. An error is
-the exact difference from a value that is enclosed to 25 digits.
+All inputs are representable in float32, so that both precisions have the same truth. An error is the exact difference
+from a value that is enclosed to 25 digits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lstm_oracle.certified.certificate import enclosed
 from lstm_oracle.certified.series import precision
 from lstm_oracle.inputs.cases import REGIMES, Case, Regime, draw_inputs
 from lstm_oracle.truth import tolerance
-from lstm_oracle.verify.ours import bptt_blocks, fused_blocks
+from lstm_oracle.verify.twins import bptt_blocks, fused_blocks
 from manual import derivation
 
 DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 SUBJECTS = "bptt", "fused", "JAX"
 LENGTHS = {1: 20, 3: 20, 10: 20, 30: 12, 100: 6, 300: 4, 1000: 3}  # T, and how many runs of each regime
 D, H = 3, 4
-ROWS = 2, 1  # B, in turn: `manual.fused` goes back through one sequence in a way of its own
+ROWS = 2, 1  # B, in turn, because `manual.fused` has another kernel for one sequence
 
 FORMS = {  # of the sigmoid
     "1 / (1 + exp(-z))": lambda z: 1 / (1 + np.exp(-z)),
@@ -36,25 +36,25 @@ FORMS = {  # of the sigmoid
 
 @dataclass(frozen=True)
 class Exact:
-    """A block of truth as the float64 nearest it and what is left."""
+    """A block of the truth, each entry as the nearest float64 and the remainder."""
 
     nearest: np.ndarray
-    rest: np.ndarray
+    remainder: np.ndarray
 
     @classmethod
     def of(cls, balls: np.ndarray) -> Exact:
         with precision(2048):  # the difference is exact
             nearest = np.frompyfunc(lambda number: float(arb(number).mid()), 1, 1)(balls)
-            rest = np.frompyfunc(lambda number, near: float((arb(number) - near).mid()), 2, 1)(balls, nearest)
-        return cls(np.asarray(nearest, float), np.asarray(rest, float))
+            remainder = np.frompyfunc(lambda number, near: float((arb(number) - near).mid()), 2, 1)(balls, nearest)
+        return cls(np.asarray(nearest, float), np.asarray(remainder, float))
 
     def error(self, got: np.ndarray) -> np.ndarray:
-        return np.abs((got.astype(float) - self.nearest) - self.rest)
+        return np.abs((got.astype(float) - self.nearest) - self.remainder)
 
 
 @dataclass(frozen=True)
 class Error:
-    """What one subject lost on one block of one run."""
+    """The error of one implementation in one block of one run."""
 
     subject: str
     dtype: str
@@ -62,14 +62,14 @@ class Error:
     T: int
     run: int
     block: str
-    units: float  # the worst entry, in eps · scale
-    norm: float  # of the error, as a multiple of eps times the block's
-    ulps: float  # the median entry, in units in the last place
+    units: float  # of the worst entry, in eps · scale
+    norm: float  # ‖error‖ / ‖truth‖, in eps
+    ulps: float  # of the median entry, in units in the last place
     worst_ulps: float
 
 
 def measure(lengths: dict[int, int] = LENGTHS) -> Iterator[list[Error]]:
-    """The errors of every subject, run by run."""
+    """Yield the errors of all implementations, run by run."""
     for T, runs in lengths.items():
         for regime in REGIMES:
             for run in range(runs):
@@ -79,7 +79,7 @@ def measure(lengths: dict[int, int] = LENGTHS) -> Iterator[list[Error]]:
 
 
 def errors(inputs: dict[str, np.ndarray], regime: Regime, T: int, run: int) -> Iterator[Error]:
-    """The errors of every subject on one run."""
+    """Yield the errors of all implementations on one run, block by block."""
     truth = {name: Exact.of(balls) for name, balls in enclosed(inputs, digits=25).items()}
     in_64 = {name: array.astype(float) for name, array in inputs.items()}
     scales = tolerance.scales(in_64, {name: exact.nearest for name, exact in truth.items()})
@@ -107,7 +107,7 @@ def errors(inputs: dict[str, np.ndarray], regime: Regime, T: int, run: int) -> I
 
 
 def jax_blocks(case: Case) -> dict[str, np.ndarray]:
-    """States, edges and gradients by autodiff."""
+    """Return states, edges and gradients by autodiff."""
     run = case.inputs
     weights = {name: array for name, array in run.items() if name[:2] in ("W_", "U_", "b_")}
     arguments = weights, run["x"], run["h0"], run["C0"]
@@ -119,7 +119,7 @@ def jax_blocks(case: Case) -> dict[str, np.ndarray]:
 
 
 def sigmoid_errors(z: float, dtype: np.dtype) -> dict[str, tuple[float, float]]:
-    """The relative errors, in eps, of each form of the sigmoid at z and of the derivative y (1 - y) made of it."""
+    """Return the relative errors, in eps, of each form y of the sigmoid at z, and of the derivative y (1 - y)."""
     z = dtype.type(z)
     with np.errstate(over="ignore", invalid="ignore"), precision(4096), jax.enable_x64(True):
         true = 1 / (1 + (-arb(float(z))).exp())

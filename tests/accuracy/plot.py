@@ -1,4 +1,4 @@
-"""The error against T, as an SVG that reads on light and on dark ground."""
+"""Plots the rounding error against T, as an SVG that is legible on light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lstm_oracle.run import OUTPUTS
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 
-GREY = "#727b85"  # as far from white as from a dark page
+GREY = "#727b85"  # with equal contrast to white and to a dark page
 COLOURS = "#2f81f7", "#2da44e", "#d9730d", "#a371f7", "#e5534b", "#1b9aaa", "#b08800"
 MARKERS = "o", "s", "^", "D", "v", "P", "X"
 STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "lstm-oracle",  # the same figures give the same file
+    "svg.hashsalt": "lstm-oracle",  # equal figures give equal files
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.spines.top": False,
@@ -38,18 +38,18 @@ def draw(errors: list[Error], path: Path) -> None:
     errors = [error for error in errors if error.block in OUTPUTS]
     with plt.rc_context(STYLE):
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.9), layout="constrained")
-        for *look, subject in zip(COLOURS, MARKERS, SUBJECTS, strict=False):
+        for *style, subject in zip(COLOURS, MARKERS, SUBJECTS, strict=False):
             for line, dtype in (("-", "float64"), (":", "float32")):
                 some = [e for e in errors if (e.subject, e.dtype) == (subject, dtype)]
                 label = f"{'autodiff' if subject == 'JAX' else subject}, {dtype}"
-                over_time(left, some, typical, *look, line, label)
-                over_time(middle, some, usual_worst, *look, line, label)
-        for *look, regime in zip(COLOURS, MARKERS, REGIMES, strict=True):
+                over_time(left, some, typical, *style, line, label)
+                over_time(middle, some, usual_worst, *style, line, label)
+        for *style, regime in zip(COLOURS, MARKERS, REGIMES, strict=True):
             some = [e for e in errors if e.subject == "bptt" and e.dtype == "float64" and e.regime == regime]
-            over_time(right, some, worst, *look, "-", regime)
-        left.set(title="A result's relative error", ylabel="‖error‖ / (eps ‖truth‖), median", ylim=(0, None))
-        middle.set(title="A run's worst entry", ylabel="error / (eps · scale), median", ylim=(0, None))
-        right.set(title="The worst of all, bptt, float64", ylabel="error / (eps · scale)", yscale="log")
+            over_time(right, some, worst, *style, "-", regime)
+        left.set(title="Relative error of a result", ylabel="‖error‖ / (eps ‖truth‖), median", ylim=(0, None))
+        middle.set(title="Worst entry of a run", ylabel="error / (eps · scale), median", ylim=(0, None))
+        right.set(title="Worst entry of all runs, bptt, float64", ylabel="error / (eps · scale)", yscale="log")
         for axes in (left, middle, right):
             axes.set(xscale="log", xlabel="T, the number of steps")
             axes.set_xticks(list(LENGTHS), labels=[f"{T}" for T in LENGTHS])

@@ -1,4 +1,4 @@
-"""The measurement of rounding errors measures rounding errors."""
+"""The measurement of rounding errors is exact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from measure import DTYPES, FORMS, Exact, sigmoid_errors
 from lstm_oracle.certified.series import precision
 
 
-def test_an_error_far_below_the_precision_of_the_numbers_is_measured_and_none_where_there_is_none():
+def test_errors_far_below_the_precision_of_the_numbers_are_measured():
     with precision(300):
         third = np.array([arb(1) / 3, arb(-2) / 3], object)
     error = Exact.of(third).error(np.array([1 / 3, -2 / 3]))
@@ -19,7 +19,7 @@ def test_an_error_far_below_the_precision_of_the_numbers_is_measured_and_none_wh
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_sigmoid_by_tanh_loses_all_digits_far_below_zero(dtype):
+def test_the_sigmoid_by_tanh_loses_all_digits_far_below_zero(dtype):
     found = sigmoid_errors(-60, dtype)
     assert set(found) == set(FORMS)
     assert max(found["1 / (1 + exp(-z))"]) < 2

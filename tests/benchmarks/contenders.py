@@ -1,7 +1,7 @@
-"""Who is measured: each makes the work on one shape ready, and hands back the call to time.
+"""The contenders: each prepares the work on one shape and returns the call to time.
 
-`T` steps, `B` batch rows, `D` inputs, `H` units. "forward" is what serves to deploy, without a tape
-where that exists; "both" is forward and the whole backward pass, every gradient included.
+`T` steps, `B` batch rows, `D` inputs, `H` units. "forward" is the pass for deployment, without a tape if that exists;
+"both" is the forward pass and the whole backward pass, with every gradient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to compute."""
+    """What is to be computed."""
 
     T: int
     B: int
@@ -28,7 +28,7 @@ class Work:
     task: str  # "forward" or "both"
 
     def arrays(self) -> dict[str, Any]:
-        """The weights in `manual`'s layout, the input, and the gradient arriving at every output."""
+        """Return the weights in `manual`'s layout, the input, and the upstream gradient at every output."""
         rng, k = np.random.default_rng(0), 1 / np.sqrt(self.H)
         found = {
             "W": rng.uniform(-k, k, (self.H, 4 * self.H)),
@@ -51,8 +51,36 @@ def fused(work: Work) -> Call:
     return lambda: manual.backward(manual.forward(params, x), dh)
 
 
+def without_workspaces(work: Work) -> Call:
+    """`manual`, with new workspaces in every pass."""
+    from manual.workspace import Workspace
+
+    Workspace.release = lambda workspace: None  # type: ignore[method-assign]
+    return fused(work)
+
+
+def without_jacobians(work: Work) -> Call:
+    """`manual`, going backward step by step for one sequence, too."""
+    from manual import single
+
+    single.MOST_UNITS = 0
+    return fused(work)
+
+
+def without_single(work: Work) -> Call:
+    """`manual`, with the kernels for many sequences for one sequence, too."""
+    from manual import batch, single
+    from manual import fused as passes
+
+    single.MOST_UNITS = 0
+    passes.select_kernel = lambda params, x: batch.ForwardKernel.for_params(  # type: ignore[assignment]
+        params, passes.steps_per_block(x, params.hidden_size), x.shape[1]
+    )
+    return fused(work)
+
+
 def literal(work: Work) -> Call:
-    """The twin that is written to be read."""
+    """The literal implementation, `manual.bptt`."""
     from manual import Params, bptt
 
     a = work.arrays()
@@ -106,33 +134,33 @@ def plain_gemms(work: Work) -> Call:
 
 
 def regrouped_gemms(work: Work) -> Call:
-    """As `manual.fused` has them; h lies in the block's room, where a step leaves it."""
+    """The products as `manual.fused` computes them, with h in the kernel's array, where a step writes it."""
     from manual import Params, batch, fused, single
 
     a = work.arrays()
-    x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.block_of(a["x"], work.H)
-    there = single.Forward.of(params, steps) if work.B == 1 else batch.Forward.of(params, steps, work.B)
-    back, of_a_block = batch.Backward.of(params, steps, work.B), block_gemms(work)
+    x, params, steps = a["x"], Params(a["W"], a["U"], a["b"]), fused.steps_per_block(a["x"], work.H)
+    forward = fused.select_kernel(params, x)
+    backward, of_block = batch.BackwardKernel.for_params(params, steps, work.B), block_gemms(work)
     Δ = np.repeat(a["dh"][:steps], 4, axis=2)
-    product, W_T, to_δ25 = back.product(np.empty_like(a["dh"][0]))
+    product, W_T, δ25_tiles = backward._product(np.empty_like(a["dh"][0]))
 
     def call() -> None:
-        for at in blocks(work.T, there.block):
-            h_x_1 = there.h_x_1[: at.stop - at.start]
-            if isinstance(there, single.Forward):
-                there.xs[: len(h_x_1)] = x[at, 0]
+        for at in blocks(work.T, forward.block):
+            h_x_1 = forward.h_x_1[: at.stop - at.start]
+            if isinstance(forward, single.ForwardKernel):
+                forward.xs[: len(h_x_1)] = x[at, 0]
                 for h_x_1_t in h_x_1:
-                    single.dot(h_x_1_t, there.weights, there.z)
+                    single.dot(h_x_1_t, forward.weights, forward.z)
             else:
-                there.from_x(x[at])
+                forward._z_from_x(x[at])
                 for h_x_1_t in h_x_1:
-                    batch.matmul(h_x_1_t, there.W, there.to)
+                    batch.matmul(h_x_1_t, forward.W, forward.z_tiles)
         if work.task == "both":
             for at in reversed(blocks(work.T, steps)):
                 some = Δ[: at.stop - at.start]
                 for Δ_t in some:
-                    product(Δ_t, W_T, to_δ25)
-                of_a_block(at, some)
+                    product(Δ_t, W_T, δ25_tiles)
+                of_block(at, some)
 
     return call
 
@@ -260,7 +288,7 @@ def pin() -> None:
 
 
 def clock() -> Callable[[], float]:
-    """What tells the seconds: on one CPU those of that CPU, so that others who use it do not count; else the wall."""
+    """Return the clock: CPU time on one CPU, so that other processes do not count, and otherwise wall time."""
     return time.process_time if threads() == 1 else time.perf_counter
 
 
@@ -272,4 +300,10 @@ CONTENDERS: dict[str, Callable[[Work], Call | None]] = {
     "torch": torch,
     "jax": jax,
     "onnxruntime": onnxruntime,
+}
+# `manual` without one of its optimisations.
+ABLATIONS = {
+    "without_workspaces": without_workspaces,
+    "without_jacobians": without_jacobians,
+    "without_single": without_single,
 }

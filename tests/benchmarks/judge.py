@@ -1,9 +1,9 @@
 """How many runs are judged in a second, and where the time goes: python -m tests.benchmarks.judge.
 
-A judged run is drawn, its truth is told by autodiff (all gradients, and all edges for the scales),
-and every output of a candidate, h, C, C_T and all gradients, is compared with it. The candidate is
-`manual.fused`; its own time is a column, and no part of the judge's. Shapes are compiled before.
-Prints the tables and writes judge.md beside this file.
+Judging a run means that the run is drawn, that autodiff computes its truth (all gradients, and all edges for the
+scales), and that every output of a candidate (h, C, C_T and all gradients) is compared with the truth. The candidate is
+`manual.fused`; its time has a column of its own and is not part of the judge's. Shapes are compiled before the
+measurement. The tables are printed, and written to judge.md beside this file.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from lstm_oracle.run import OUTPUTS, Array
 from lstm_oracle.truth.batch import Batch, blocks, compiled
 from lstm_oracle.truth.padding import MANY, lanes_for, shape_for, stacked
 from lstm_oracle.truth.truth import Truth, compute_losses, truths, truths_in_chunks
-from lstm_oracle.verify import ours
+from lstm_oracle.verify import twins
 from lstm_oracle.verify.verify import verify
 from manual import fused
 
 HERE = Path(__file__).parent
 FLOAT64 = np.dtype(np.float64)
-COLUMNS = ("draw", "truth", "compare", "judged, a second", "manual.fused", "with it, a second")
+COLUMNS = ("draw", "truth", "compare", "judged per second", "`manual.fused`", "per second in all")
+REPEATS = 6  # of a part of the truth, of which the fastest counts
 
 
 @dataclass(frozen=True)
-class Load:
-    """Runs to judge: all sizes up to the largest, or these alone."""
+class Workload:
+    """Runs to judge: of all sizes up to the largest, or all of the largest sizes."""
 
     title: str
     largest: Sizes
@@ -48,52 +49,52 @@ class Load:
     fixed: bool = False
 
     def case(self, number: int) -> Case:
-        """The run of this number."""
+        """Draw the run of this number."""
         rng = np.random.default_rng([7, number])
         T, B, D, H = self.largest if self.fixed else (int(rng.integers(1, most + 1)) for most in self.largest)
         regime = REGIMES[number % len(REGIMES)]
         return Case(number, regime, draw_inputs(rng, (T, B, D, H), regime, FLOAT64))
 
     def chunks(self) -> Iterator[list[Case]]:
-        """All runs, drawn when they are asked for."""
+        """Yield all runs in chunks, each drawn on demand."""
         for first in range(0, self.runs, self.chunk):
             yield [self.case(number) for number in range(first, min(first + self.chunk, self.runs))]
 
 
-LOADS = (
-    Load("T ≤ 12, B ≤ 4, D ≤ 6, H ≤ 6", (12, 4, 6, 6), 4096, 256),
-    Load("T = 64, B = 8, D = 64, H = 64", (64, 8, 64, 64), 64, 8, fixed=True),
+WORKLOADS = (
+    Workload("T ≤ 12, B ≤ 4, D ≤ 6, H ≤ 6", (12, 4, 6, 6), 4096, 256),
+    Workload("T = 64, B = 8, D = 64, H = 64", (64, 8, 64, 64), 64, 8, fixed=True),
 )
 
 
 def outputs(case: Case) -> dict[str, Array]:
-    """What `manual.fused` returns."""
-    tape, upstream = ours.forward(fused, case)
-    return in_order(ours.values(tape) | ours.gradients(fused.backward(tape, **upstream)))
+    """Return the outputs of `manual.fused`."""
+    tape, upstream = twins.forward(fused, case)
+    return in_order(twins.values(tape) | twins.gradients(fused.backward(tape, **upstream)))
 
 
-def told(cases: Sequence[Case], many: bool) -> list[Truth]:
-    """Their truths, waited for."""
+def computed_truths(cases: Sequence[Case], many: bool) -> list[Truth]:
+    """Return the truths of these cases after JAX has computed them."""
     found = truths(cases, many)
-    for truth in found:
+    for truth in found:  # accessing a block waits for the result
         assert len(truth.blocks["h"]) == len(truth.scales["h"]) == truth.case.sizes[0]
     return found
 
 
 def compare(known: Sequence[tuple[Case, Truth]], found: Sequence[dict[str, Array]]) -> None:
-    """Judge a chunk; nothing may be wrong."""
+    """Compare the outputs of a chunk of runs with the truth; every output has to be correct."""
     for findings in compare_many([truth for _, truth in known], found):
         assert len(findings) == len(OUTPUTS)
         assert all(finding.ok for finding in findings)
 
 
 def adapter(**run: Array) -> dict[str, Array]:
-    """`manual.fused` as a candidate of `check`."""
+    """Run `manual.fused` as a candidate of `check`."""
     return outputs(Case(0, "recorded", run))
 
 
 class Clock:
-    """Seconds by the wall and of CPU, added up over calls."""
+    """Calls functions, and adds up their elapsed time and CPU time in seconds."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = 0.0
@@ -106,15 +107,15 @@ class Clock:
         return result
 
 
-def stages(load: Load) -> dict[str, Clock]:
-    """Each stage by itself, then all together as `check` does it: truths on other threads, ahead of the rest."""
+def stages(load: Workload) -> dict[str, Clock]:
+    """Measure each stage by itself, then all together as in `check`, where other threads compute the truths."""
     clocks = {name: Clock() for name in ("draw", "truth", "fused", "compare", "judged", "all")}
     many = load.runs >= MANY
-    compute_losses(truths(next(load.chunks()), many))  # compiles all
+    compute_losses(truths(next(load.chunks()), many))  # to compile everything
     found: list[list[dict[str, Array]]] = []
     chunks = load.chunks()
     while cases := clocks["draw"](next, chunks, None):
-        known = list(zip(cases, clocks["truth"](told, cases, many), strict=True))
+        known = list(zip(cases, clocks["truth"](computed_truths, cases, many), strict=True))
         found.append(clocks["fused"](lambda cases: [outputs(case) for case in cases], cases))
         clocks["compare"](compare, known, found[-1])
 
@@ -131,83 +132,89 @@ def stages(load: Load) -> dict[str, Clock]:
     return clocks
 
 
-def rows(loads: Sequence[Load]) -> list[list[str]]:
-    """The table of stages: milliseconds of CPU a run, and runs a second by the wall and by the CPU's time."""
-    made = []
+def stage_rows(loads: Sequence[Workload]) -> list[list[str]]:
+    """Return a row for each workload, in the order of COLUMNS: milliseconds of CPU time per run, and rates."""
+    rows = []
     for load in loads:
         clocks = stages(load)
         ms = {name: f"{1e3 * clock.cpu / load.runs:.3g}" for name, clock in clocks.items()}
-        rate = {name: f"{load.runs / clock.wall:,.0f} ({load.runs / clock.cpu:,.0f})" for name, clock in clocks.items()}
-        cells = [ms["draw"], ms["truth"], ms["compare"], rate["judged"], ms["fused"], rate["all"]]
-        made.append([load.title, *cells])
-    return made
+        rate = {name: rate_text(load.runs, clock) for name, clock in clocks.items()}
+        rows.append([load.title, ms["draw"], ms["truth"], ms["compare"], rate["judged"], ms["fused"], rate["all"]])
+    return rows
 
 
-def parts(load: Load) -> list[str]:
-    """What a truth is made of: milliseconds of CPU a run, the least of several calls with all lanes full."""
+def rate_text(runs: int, clock: Clock) -> str:
+    """Return the runs per second of elapsed time and, in brackets, per second of CPU time."""
+    return f"{runs / clock.wall:,.0f} ({runs / clock.cpu:,.0f})"
+
+
+def truth_row(load: Workload) -> list[str]:
+    """Return a row with the parts of a truth: milliseconds of CPU time per run, in a batch whose lanes are all used."""
     shape = shape_for(load.largest, many=load.runs >= MANY)
     lanes = lanes_for(shape)
-    cases = [Load(load.title, shape, lanes, lanes, fixed=True).case(number) for number in range(lanes)]
-    batch = Batch(cases, shape, lanes)
+    cases = [Workload(load.title, shape, lanes, lanes, fixed=True).case(number) for number in range(lanes)]
+    batches = [Batch(cases, shape, lanes) for _ in range(REPEATS)]
+    assert all(len(batch.blocks["h"]) == lanes for batch in batches)  # the scales are computed from these
+    without_scales = iter(batches)
 
-    def computed(dtype: str) -> None:
+    def compute_blocks(dtype: str) -> None:
         with full_precision():
             jax.block_until_ready(compiled(blocks, False)(*stacked(cases, shape, lanes, np.dtype(dtype))))
 
-    def scaled() -> None:
-        for name in ("blocks", "scales"):
-            vars(batch).pop(name, None)
-        assert len(batch.scales["h"]) == lanes
+    def compute_scales() -> None:
+        assert len(next(without_scales).scales["h"]) == lanes
 
-    found = [load.title]
+    row = [load.title]
     for work in (
         lambda: stacked(cases, shape, lanes, FLOAT64),
-        lambda: computed("float64"),
-        scaled,
-        lambda: computed("float32"),
+        lambda: compute_blocks("float64"),
+        compute_scales,
+        lambda: compute_blocks("float32"),
     ):
-        clocks = [Clock() for _ in range(6)]
+        clocks = [Clock() for _ in range(REPEATS)]
         for clock in clocks:
             clock(work)
-        found.append(f"{1e3 * min(clock.cpu for clock in clocks) / lanes:.3g}")
-    return found
+        row.append(f"{1e3 * min(clock.cpu for clock in clocks) / lanes:.3g}")
+    return row
 
 
-def commands(runs: int) -> list[list[str]]:
-    """`check` and `verify`, as a user calls them in a process where all is compiled."""
+def command_rows(runs: int) -> list[list[str]]:
+    """Measure `check` and `verify` in a process in which everything has been compiled."""
     verify(0, range(64), [FLOAT64])
     clocks = {"check": Clock(), "verify": Clock()}
     clocks["check"](lambda: check(adapter, max_examples=runs, seed=1))
     clocks["verify"](lambda: verify(1, range(runs), [FLOAT64]))
-    return [[name, f"{runs / clock.wall:,.0f} ({runs / clock.cpu:,.0f})"] for name, clock in clocks.items()]
+    return [[name, rate_text(runs, clock)] for name, clock in clocks.items()]
 
 
-def markdown(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    rule = ["---", *["--:"] * (len(titles) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (titles, rule, *lines)) + "\n"
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    rule = ["---", *["--:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *rows)) + "\n"
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure, print the tables, and write judge.md."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.judge", description=__doc__)
     parser.add_argument("--runs", type=int, default=600, help="runs of check and verify each (default: 600)")
     options = parser.parse_args()
     keep_freed_memory()  # as the command does
-    page = [
-        "A stage in milliseconds of CPU a run; runs a second by the wall, and in brackets by the CPU's time.\n",
-        markdown(["runs", *COLUMNS], rows(LOADS)),
-        "Of the truth, milliseconds of CPU a run in a batch that is full: the inputs put side by side, autodiff in "
-        "float64, scales in NumPy; and in float32, which is asked only where an error is not far below what is "
-        "allowed anyway.\n",
-        markdown(["runs", "inputs", "float64", "scales", "float32"], [parts(load) for load in LOADS]),
-        f"Runs of all drawn sizes, T up to 70 and H up to 66, {options.runs} each, a second; `check` of "
-        "`manual.fused` in its process, `verify` of all subjects with its certificates.\n",
-        markdown(["command", "runs a second"], commands(options.runs)),
-        f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}.\n",
+    parts = [
+        "# The speed of the judge\n",
+        "Each stage in milliseconds of CPU time per run; rates in runs per second of elapsed time and, in brackets, "
+        "per second of CPU time.\n",
+        markdown_table(["runs", *COLUMNS], stage_rows(WORKLOADS)),
+        "The parts of the truth, in milliseconds of CPU time per run in a full batch: the inputs are stacked, autodiff "
+        "computes the blocks in float64, and NumPy the scales. The float32 evaluation is needed only where an error is "
+        "not far below the smallest tolerance.\n",
+        markdown_table(["runs", "inputs", "float64", "scales", "float32"], [truth_row(load) for load in WORKLOADS]),
+        f"The rates of the commands, on {options.runs} runs each of all drawn sizes, with T up to 70 and H up to 66: "
+        "`check` judges `manual.fused` in its own process, and `verify` all subjects, with certificates.\n",
+        markdown_table(["command", "runs per second"], command_rows(options.runs)),
+        f"Measured on {os.cpu_count()} cores, with a load of {os.getloadavg()[0]:.1f}.\n",
     ]
-    text = "\n".join(page)
-    (HERE / "judge.md").write_text(text)
+    text = "\n".join(parts)
+    (HERE / "judge.md").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -1,8 +1,7 @@
-"""Where `manual`'s time goes, line by line: forward and backward, on one CPU, in a process of its own.
+"""Where `manual` spends its time, line by line: forward and backward, on one CPU, in a process of its own.
 
-line_profiler tells the time of every line, and takes time itself: what it takes of lines that do nothing is taken off
-again, of each line as often as it is passed. By itself, as python -m tests.benchmarks.lines T B D H dtype, it prints
-all lines that compute or copy.
+line_profiler measures every line and takes time itself: its overhead on lines that do nothing is subtracted from each
+line as often as it is executed. python -m tests.benchmarks.lines T B D H dtype prints all lines that compute or copy.
 """
 
 from __future__ import annotations
@@ -24,47 +23,45 @@ KINDS = {
     "exp, tanh": r"(exp|tanh)\(",
     "+ − × ÷": r"(np\.)?(add|subtract|multiply|divide|reciprocal)\(|\w+ \+= ",
     "copies": r"[\w., ]+\[[^=]+\] = |.* = .*(\.copy|empty_tape|np\.(ones|zeros|empty))\(|np\.concatenate",
-}  # a line is of the first kind whose pattern it begins with; the rest are loops, views and checks
-PASSES, SECONDS = 5, 0.5  # of a measurement: so many at least, and so long
+}  # a line has the first kind whose pattern matches its beginning; the rest are loops, views and checks
+PASSES, SECONDS = 5, 0.5  # at least, of one measurement
 
-Line = tuple[str, str, float]  # the function, the line, and its part of the time of a pass
+Line = tuple[str, str, float]  # the function, the line, and its share of the time of a pass
 
 
 def kind_of(text: str) -> str:
-    """The kind of a line; empty if it is of none."""
+    """Return the kind of a line; empty if it has none."""
     return next((kind for kind, pattern in KINDS.items() if re.match(pattern, text)), "")
 
 
 def shares(lines: list[Line]) -> dict[str, float]:
-    """The part of the time that each kind of lines takes, and what is left."""
+    """Return the share of the time that each kind of line takes, and the rest."""
     found = {kind: sum(share for _, text, share in lines if kind_of(text) == kind) for kind in KINDS}
     return found | {"loops, views, checks": 1 - sum(found.values())}
 
 
 def measured(work: Work) -> list[Line]:
-    """The lines that compute or copy, the longest first, as a process of its own finds them."""
+    """Return the lines that compute or copy, slowest first, as measured in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.lines", *map(str, (work.T, work.B, work.D, work.H)), work.dtype]
     return json.loads(subprocess.check_output([*command, "--json"], text=True, env=os.environ | ONE_THREAD))
 
 
 def profiled(work: Work) -> list[Line]:
-    """The same, in this process."""
+    """Return the lines that compute or copy, slowest first, as measured in this process."""
     from line_profiler import LineProfiler
 
-    from manual import api as door
-    from manual import batch, factors, single
+    from manual import api, batch, single, workspace
     from manual import fused as passes
-    from manual import workspace as rooms
 
     call, profiler = fused(work), LineProfiler()
-    for module in (passes, batch, single, factors, rooms, door):
+    for module in (passes, batch, single, workspace, api):
         for value in vars(module).values():
             if (isfunction(value) or isclass(value)) and value.__module__ == module.__name__:
                 (profiler.add_class if isclass(value) else profiler.add_callable)(value)
     call()
     with profiler:
         wall, count = passes_of(call)
-    stats, own = profiler.get_stats(), profilers_own()
+    stats, own = profiler.get_stats(), profiler_overhead()
     passed = [
         (file, function, number, hits / count, stats.unit * ticks / count)
         for (file, _, function), timings in stats.timings.items()
@@ -80,7 +77,7 @@ def profiled(work: Work) -> list[Line]:
 
 
 def passes_of(call: Call) -> tuple[float, int]:
-    """The seconds of a pass, and how many passes there were."""
+    """Return the seconds of a pass, and how many passes were measured."""
     start, count = time.perf_counter(), 0
     while count < PASSES or time.perf_counter() - start < SECONDS:
         call()
@@ -88,18 +85,18 @@ def passes_of(call: Call) -> tuple[float, int]:
     return (time.perf_counter() - start) / count, count
 
 
-def profilers_own() -> float:
-    """The seconds that the profiler takes each time that a line is passed."""
+def profiler_overhead() -> float:
+    """Return the seconds that the profiler adds each time a line is executed."""
     from line_profiler import LineProfiler
 
     def nothing() -> None:
         for _ in range(10_000):
             pass
 
-    alone, _ = passes_of(nothing)
+    unprofiled, _ = passes_of(nothing)
     with LineProfiler(nothing):
-        beside, _ = passes_of(nothing)
-    return (beside - alone) / 20_000
+        profiled, _ = passes_of(nothing)
+    return (profiled - unprofiled) / 20_000
 
 
 def main() -> None:

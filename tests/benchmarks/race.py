@@ -1,10 +1,10 @@
-"""Contenders beside each other: turn by turn on the same work, each in a process of its own.
+"""Compares contenders on the same work in turns, each in a process of its own.
 
-Three BLAS pools in one process slow each other down many times over; a machine that is busy for a
-while slows one contender and not the next. So each has its process, they take turns of some
-milliseconds, and what counts is the median over the rounds of the ratio within a round. A turn begins
-with a call that is not timed: then caches and memory are what they are for who runs alone, and nobody
-pays for what the one before has left. With one thread each, all share one CPU, and its time is what counts.
+Three BLAS thread pools in one process slow one another down many times over, and a machine that is busy for a while
+slows one contender and not the next. So each contender has its own process, they take turns of some milliseconds, and
+the result is the median over all rounds of the ratio within a round. A turn begins with a call that is not timed, so
+that caches and memory are those of a contender that runs alone. With one thread each, all share one CPU, and CPU time
+is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 class Racer:
-    """A contender's process; on one CPU if `pinned`, for a library's settings alone may not bind it."""
+    """The process of a contender, on one CPU if `pinned`, because a library may ignore settings of its threads."""
 
     def __init__(self, name: str, pinned: bool) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class Racer:
         )
 
     def ask(self, request: Any) -> Any:
-        """Send one line, await one line."""
+        """Send one request and wait for the answer."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -48,16 +48,16 @@ class Racer:
 
 
 def race(racers: list[Racer], work: Work, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Seconds a call of everyone who takes the work, by round."""
-    takers = [racer for racer in racers if racer.ask(asdict(work))]
-    calls = {racer: max(1, round(seconds / racer.ask(1))) for racer in takers}
-    times: dict[str, list[float]] = {racer.name: [] for racer in takers}
+    """Return the seconds per call in every round, of all contenders that support the work."""
+    entrants = [racer for racer in racers if racer.ask(asdict(work))]
+    calls = {racer: max(1, round(seconds / racer.ask(1))) for racer in entrants}
+    times: dict[str, list[float]] = {racer.name: [] for racer in entrants}
     for k in range(rounds):
-        for racer in takers[k % len(takers) :] + takers[: k % len(takers)]:
+        for racer in entrants[k % len(entrants) :] + entrants[: k % len(entrants)]:
             times[racer.name].append(racer.ask(calls[racer]))
     return times
 
 
 def ratio(times: dict[str, list[float]], of: str, to: str) -> float:
-    """How many times as long one takes as another, the median over the rounds."""
+    """Return the time of one contender relative to another, the median over the rounds."""
     return median(a / b for a, b in zip(times[of], times[to], strict=True))

@@ -1,7 +1,7 @@
-"""Speed that was reached stays: ratios alone, with room for a busy machine.
+"""The speed does not regress: only ratios are tested, with margins for a busy machine.
 
-Two take turns of milliseconds, each in a process of its own, and their best turns are compared: they
-had the CPU to themselves. Where the bound is not met yet they go on for a while before the test fails.
+Two processes take turns of a few milliseconds, and their fastest turns are compared, in which each had a CPU to itself.
+While a bound is not met, they continue for a while before the test fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.benchmarks.race import Racer
 
 SMALL, MIDDLE = (32, 1, 16, 16), (16, 16, 64, 128)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-TURNS, PATIENCE = 12, 20.0  # at least, and seconds at most
+LEAST_TURNS, MOST_SECONDS = 12, 20.0
 
 Racers = dict[str, Racer]
 
@@ -31,10 +31,10 @@ def racers() -> Iterator[Racers]:
 
 
 def ratio(racers: Racers, one: str, other: str, works: tuple[Work, Work], bound: float) -> float:
-    """The best turn of one over the best turn of the other."""
+    """Return the time of the fastest turn of one racer relative to that of another; stop early below the bound."""
     start, turns, best = time.perf_counter(), 0, [float("inf")] * 2
     pair = racers[one], racers[other]
-    while turns < TURNS or (best[0] / best[1] >= bound and time.perf_counter() - start < PATIENCE):
+    while turns < LEAST_TURNS or (best[0] / best[1] >= bound and time.perf_counter() - start < MOST_SECONDS):
         for k, (racer, work) in enumerate(zip(pair, works, strict=True)):
             if turns == 0 or one == other:
                 racer.ask(asdict(work))
@@ -44,23 +44,23 @@ def ratio(racers: Racers, one: str, other: str, works: tuple[Work, Work], bound:
 
 
 @DTYPES
-def test_small_units_run_several_times_as_fast_as_the_literal_twin(racers: Racers, dtype: str) -> None:
+def test_small_units_are_several_times_as_fast_as_the_literal_implementation(racers: Racers, dtype: str) -> None:
     work = Work(*SMALL, dtype, "both")
-    assert ratio(racers, "fused", "literal", (work, work), 1 / 4) < 1 / 4  # a twelfth was measured
+    assert ratio(racers, "fused", "literal", (work, work), 1 / 4) < 1 / 4  # measured: 1 / 12
 
 
 @DTYPES
-def test_little_is_added_to_the_matrix_products(racers: Racers, dtype: str) -> None:
+def test_a_pass_takes_a_small_multiple_of_the_time_of_its_matrix_products(racers: Racers, dtype: str) -> None:
     work = Work(*MIDDLE, dtype, "both")
-    assert ratio(racers, "fused", "gemms", (work, work), 5) < 5  # 2.8 to 3.7 were measured
+    assert ratio(racers, "fused", "gemms", (work, work), 5) < 5  # measured: 2.8 to 3.7
 
 
 @DTYPES
-def test_inference_is_about_as_fast_as_the_literal_twin_or_faster(racers: Racers, dtype: str) -> None:
+def test_the_forward_pass_is_about_as_fast_as_the_literal_implementation_or_faster(racers: Racers, dtype: str) -> None:
     work = Work(*MIDDLE, dtype, "forward")
-    assert ratio(racers, "fused", "literal", (work, work), 2.5) < 2.5  # 0.6 to 0.9 were measured, 1.8 beside much work
+    assert ratio(racers, "fused", "literal", (work, work), 2.5) < 2.5  # measured: 0.6 to 0.9, and 1.8 on a busy machine
 
 
-def test_time_grows_with_the_length_and_no_faster(racers: Racers) -> None:
+def test_the_time_grows_at_most_linearly_with_the_length(racers: Racers) -> None:
     long, short = (Work(T, 4, 16, 32, "float32", "both") for T in (400, 50))
     assert ratio(racers, "fused", "fused", (long, short), 12) < 12

@@ -1,20 +1,20 @@
-"""One contender in a process of its own: told what to do on standard input, answers with seconds of `clock`."""
+"""One contender in a process of its own: reads requests from standard input, answers with seconds of `clock`."""
 
 from __future__ import annotations
 
 import json
 import sys
 
-from tests.benchmarks.contenders import CONTENDERS, Work, clock, pin
+from tests.benchmarks.contenders import ABLATIONS, CONTENDERS, Work, clock, pin
 
 
 def main(name: str) -> None:
-    """Answer each line: a piece of work makes it ready, a number calls it so many times, and once before."""
+    """Answer each line: work to prepare, or how many times to call it, after one call that is not timed."""
     call, seconds = None, clock()
     for line in sys.stdin:
         request = json.loads(line)
         if isinstance(request, dict):
-            call = CONTENDERS[name](Work(**request))
+            call = (CONTENDERS | ABLATIONS)[name](Work(**request))
             answer = call is not None
             if call:
                 call()

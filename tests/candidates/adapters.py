@@ -1,10 +1,9 @@
-"""LSTMs to be judged: a right one, and one for each thing that a candidate can do wrong."""
+"""LSTMs to judge: a correct one, and adapters each with one mistake or misbehaviour."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import random
 import sys
 import time
 from typing import Any
@@ -17,7 +16,7 @@ Arrays = dict[str, Any]
 
 
 def right(**run: Any) -> Arrays:
-    """The hand derivation."""
+    """Return every output of the hand derivation."""
     params = Params.from_gates(**{name: run[name] for name in run if name[:2] in ("W_", "U_", "b_")})
     tape = fused.forward(params, run["x"], run["h0"], run["C0"])
     found = fused.backward(tape, run["dh"], dh_T=run["dh_T"], dC_T=run["dC_T"])
@@ -35,7 +34,7 @@ class NoCellCarry(dict[int, Any]):
 
 
 def no_cell_carry(**run: Any) -> Arrays:
-    """The cell gradient is not carried from step to step: δ8 = δ7."""
+    """Do not carry the cell gradient from step to step: δ8 = δ7."""
     params = Params.from_gates(**{name: run[name] for name in run if name[:2] in ("W_", "U_", "b_")})
     tape = bptt.forward(params, run["x"], run["h0"], run["C0"])
     found = bptt.gradients(tape, run["dh"], run["dh_T"], run["dC_T"], edges=NoCellCarry)
@@ -44,14 +43,14 @@ def no_cell_carry(**run: Any) -> Arrays:
 
 
 def only_long(**run: Any) -> Arrays:
-    """Wrong from the fourth step on."""
+    """Return a wrong h from the fourth step on."""
     outputs = right(**run)
     outputs["h"][3:] *= 1.001
     return outputs
 
 
 def only_saturated(**run: Any) -> Arrays:
-    """Wrong where a bias is large."""
+    """Return a wrong dC0 if a bias is large."""
     outputs = right(**run)
     return outputs | {"dC0": outputs["dC0"] * (1 + (np.abs(run["b_o"]).max() > 15))}
 
@@ -66,58 +65,13 @@ def raises(**run: Any) -> Arrays:
     raise ArithmeticError("lost a sign")
 
 
-def raises_on_few_rows(**run: Any) -> Arrays:
-    if run["x"].shape[1] < 3:
-        raise IndexError("squeezed away")
-    return right(**run)
-
-
-def unexpected_keyword(x: Any, W: Any) -> Arrays:
-    return {}
-
-
-def a_tuple(**run: Any) -> Any:
-    return right(**run)["h"], right(**run)["C_T"]
-
-
-def a_list(**run: Any) -> Arrays:
-    return right(**run) | {"h": right(**run)["h"].tolist()}
-
-
-def an_object(**run: Any) -> Arrays:
-    return right(**run) | {"dx": np.array([print, None])}
-
-
-def another_name(**run: Any) -> Arrays:
-    return right(**run) | {"dc0": run["C0"].copy()}
-
-
-def nothing(**run: Any) -> Arrays:
-    return {}
-
-
-def batch_first(**run: Any) -> Arrays:
-    return right(**run) | {"h": right(**run)["h"].swapaxes(0, 1)}
-
-
 def in_float32(**run: Any) -> Arrays:
     return {name: array.astype(np.float32) for name, array in right(**run).items()}
-
-
-def in_integers(**run: Any) -> Arrays:
-    return right(**run) | {"h": np.zeros(right(**run)["h"].shape, int)}
 
 
 def with_nan(**run: Any) -> Arrays:
     outputs = right(**run)
     outputs["dx"][-1:, :1] = np.nan
-    return outputs
-
-
-def varying(**run: Any) -> Arrays:
-    outputs = right(**run)
-    if len(run["x"]) > 4:
-        del outputs["C"]
     return outputs
 
 
@@ -127,17 +81,11 @@ def writes_inputs(**run: Any) -> Arrays:
     return outputs
 
 
-def views_inputs(**run: Any) -> Arrays:
-    outputs = right(**run)
-    run["dh"][:] = outputs["h"]
-    return outputs | {"h": run["dh"][:]}
-
-
 buffers: dict[Any, Any] = {}
 
 
 def reuses_outputs(**run: Any) -> Arrays:
-    """Hands out the memory that it computes in."""
+    """Return h in a buffer that the next call overwrites."""
     outputs = right(**run)
     buffer = buffers.setdefault(outputs["h"].shape, outputs["h"])
     buffer[:] = outputs["h"]
@@ -156,7 +104,7 @@ state: dict[Any, Any] = {}
 
 
 def keeps_state(**run: Any) -> Arrays:
-    """Starts where the call before ended."""
+    """Start from the final states of the previous call."""
     at = run["h0"].shape
     outputs = right(**run | state.get(at, {}))
     state[at] = {"h0": outputs["h"][-1], "C0": outputs["C_T"]} if len(outputs["h"]) else {}
@@ -167,7 +115,7 @@ totals: dict[Any, Any] = {}
 
 
 def accumulates(**run: Any) -> Arrays:
-    """Adds its gradients to those of other inputs before; the same inputs give the same."""
+    """Scale a gradient by the number of changes of the inputs; equal inputs in a row give equal outputs."""
     outputs = right(**run)
     if state.get("x") is not None and state["x"] != run["x"].tobytes():
         totals["b"] = totals.get("b", 0) + 1
@@ -187,11 +135,6 @@ def prints_from_c(**run: Any) -> Arrays:
 
 def seeds_numpy(**run: Any) -> Arrays:
     np.random.seed(0)  # noqa: NPY002
-    return right(**run)
-
-
-def draws_from_random(**run: Any) -> Arrays:
-    random.random()
     return right(**run)
 
 

@@ -1,4 +1,4 @@
-"""Known packages by wrong adapters."""
+"""Wrong adapters of the known packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHER = {"f": "i", "i": "f"}
 
 
 def swapped(package: str, **run: Any) -> Arrays:
-    """With the input gate's weights for the forget gate, and the other way round."""
+    """Call the adapter of a package with the weights of the input gate and the forget gate exchanged."""
     given = {
         name: f"{name[:-1]}{OTHER.get(name[-1], name[-1])}" if name[:2] in ("W_", "U_", "b_") else name for name in run
     }
@@ -30,7 +30,7 @@ torch, flax, equinox, haiku, keras, onnxruntime, onnx, jax = (
 
 
 def a_little_wrong(**run: Any) -> Arrays:
-    """The evaluator's h, with one number off by some thousand units of rounding."""
+    """Return the h of the ONNX evaluator, with an error of thousands of rounding units in one entry."""
     outputs: Arrays = import_module("lstm_oracle.candidates.packages.onnx").lstm(**run)
     if outputs["h"].size:
         outputs["h"][-1, -1, -1] += np.float32(1e-3)
@@ -42,5 +42,5 @@ def crashing(**run: Any) -> Arrays:
 
 
 def of_another_version(**run: Any) -> Arrays:
-    """Calls what its package no longer has."""
+    """Fail as an adapter for an older version of the package does."""
     raise TypeError("LSTMCell() got an unexpected keyword argument 'dtype'")

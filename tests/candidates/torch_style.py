@@ -1,4 +1,4 @@
-"""An LSTM in NumPy whose weights lie as PyTorch's do, right and wrong; and two in other layouts, forward alone."""
+"""A NumPy LSTM with weights in the layout of PyTorch, correct and wrong; and two forward passes in other layouts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def right(
 
 
 def gates_exchanged(**run: Any) -> Arrays:
-    """The gradient's rows are in the order f, i, g, o."""
+    """Return a weight gradient whose rows are in the order f, i, g, o."""
     outputs = right(**run)
     i, f, g, o = np.split(outputs["dweight_hh_l0"], 4)
     return outputs | {"dweight_hh_l0": np.concatenate([f, i, g, o])}
@@ -100,13 +100,13 @@ def writes_weights(**run: Any) -> Arrays:
 
 
 def keras(kernel: Any, recurrent_kernel: Any, bias: Any, **run: Any) -> Arrays:
-    """The same in the layout of Keras, forward alone."""
+    """Return the forward pass with weights in the layout of Keras."""
     arrays = {"weight_ih_l0": kernel.T, "weight_hh_l0": recurrent_kernel.T, "bias_ih_l0": bias, "bias_hh_l0": 0 * bias}
     return {name: array for name, array in right(**arrays, **run).items() if name in ("h", "C_T")}
 
 
 def haiku(**run: Any) -> Arrays:
-    """In the layout of Haiku, forward alone; a run of one sequence per row, by [x; h] @ w."""
+    """Return the forward pass with weights in the layout of Haiku, computed as [x; h] @ w."""
     w, b, h, c, hs = run["linear/w"], run["linear/b"], run["h0"], run["C0"], [run["h0"][:0]]
     for x_t in run["x"]:
         i, g, f, o = np.split(np.hstack([x_t, h]) @ w + b, 4, axis=1)

@@ -1,6 +1,6 @@
 // Runs an LSTM on test vectors: node vectors.js lstm_float64.json [module.js]
-// The module exports the function `lstm`, of a run's inputs; that of lstm.js if none is named. Nothing is needed but node.
-// Exit status: 0 if every vector is right, 1 if one is not.
+// The module, lstm.js by default, exports the function `lstm` of a run's inputs. Requires node and nothing else.
+// Exit status: 0 if every vector passes, 1 if one fails.
 
 "use strict";
 const { readFileSync } = require("node:fs");
@@ -11,31 +11,32 @@ const { lstm } = require(program ? resolve(program) : "./lstm.js");
 const { notes, testGroups } = JSON.parse(readFileSync(file, "utf8"));
 const tests = testGroups.flatMap((group) => group.tests);
 
-// The worst error of an output, in tolerances.
+// Returns the worst error of an output, relative to the tolerance.
 function ratio(got, { data, tolerance }) {
   if (got.length !== data.length) return Infinity;
   const ratios = data.map((v, n) => Math.abs(got[n] - v) / tolerance[Math.floor((n * tolerance.length) / data.length)]);
   return ratios.some(Number.isNaN) ? Infinity : Math.max(0, ...ratios);
 }
 
-// Whether a mistake alone makes just these outputs of a vector wrong, as far as the vector knows.
-function explains(mistake, test, wrong, given) {
-  if (test.stops.includes(mistake)) return true;
-  const known = test.exposes.find(({ mistakes }) => mistakes.includes(mistake)) ?? { outputs: [], perhaps: [] };
-  return known.outputs.every((name) => wrong.includes(name) || !given.includes(name)) &&
-    wrong.every((name) => known.outputs.includes(name) || known.perhaps.includes(name));
+// Returns whether a mistake by itself makes exactly these of the outputs that were returned wrong.
+function matches(mistake, test, wrong, returned) {
+  if (test.raises.includes(mistake)) return true;
+  const known = test.exposes.find(({ mistakes }) => mistakes.includes(mistake)) ?? { outputs: [], borderline: [] };
+  return known.outputs.every((name) => wrong.includes(name) || !returned.includes(name)) &&
+    wrong.every((name) => known.outputs.includes(name) || known.borderline.includes(name));
 }
 
 let failed = 0;
-let fitting = [...new Set(tests.flatMap((test) => test.exposes.flatMap(({ mistakes }) => mistakes)))];
+let matching = [...new Set(tests.flatMap((test) => test.exposes.flatMap(({ mistakes }) => mistakes)))];
 for (const test of tests) {
   const got = lstm(test.inputs);
-  const expected = Object.entries(test.expected).filter(([name]) => got[name]); // what is not computed is not judged
+  // Outputs that are not returned are not judged.
+  const expected = Object.entries(test.expected).filter(([name]) => got[name]);
   const ratios = expected.map(([name, block]) => [name, ratio(got[name], block)]);
   const wrong = ratios.filter(([, worst]) => !(worst <= 1));
   const names = (some) => some.map(([name]) => name);
   if (!expected.length) throw new Error(`the module returns none of ${Object.keys(test.expected).join(", ")}`);
-  fitting = fitting.filter((mistake) => explains(mistake, test, names(wrong), names(expected)));
+  matching = matching.filter((mistake) => matches(mistake, test, names(wrong), names(expected)));
   if (!wrong.length) continue;
   failed++;
   console.log(`vector ${test.tcId}, ${test.comment}: ${names(wrong).join(", ")} wrong`);
@@ -43,9 +44,9 @@ for (const test of tests) {
   for (const flag of test.flags) console.log(`    ${flag}: ${notes[flag].description}. ${notes[flag].effect}`);
 }
 
-console.log(`${tests.length - failed} of ${tests.length} vectors are right.`);
+console.log(`${tests.length - failed} of ${tests.length} vectors are correct.`);
 if (failed) {
-  console.log(`Mistakes that make just these outputs wrong:${fitting.length ? "" : " none of those in the notes."}`);
-  for (const id of fitting) console.log(`    ${[`${id}: ${notes[id].description}`, ...notes[id].links].join(", ")}`);
+  console.log(`Known mistakes that match the wrong outputs:${matching.length ? "" : " none."}`);
+  for (const id of matching) console.log(`    ${[`${id}: ${notes[id].description}`, ...notes[id].links].join(", ")}`);
 }
 process.exitCode = failed ? 1 : 0;

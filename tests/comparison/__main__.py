@@ -1,7 +1,7 @@
-"""`make compare`: which wrong LSTMs are caught by this suite, by gradient checks, and by ONNX's vectors?
+"""Compares which wrong LSTMs `lstm-oracle check`, gradient checks and ONNX's node tests detect: `make compare`.
 
-Prints the table and writes COMPARISON.md and comparison.json beside this file. Exit status 1 if this suite misses one,
-or fails the right one.
+Prints the table and writes COMPARISON.md and comparison.json beside this file. The exit status is 1 if
+`lstm-oracle check` misses a wrong LSTM or fails the correct one.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from lstm_oracle import check
 from tests.comparison import report
 from tests.comparison.checkers import GRADIENT_CHECKS
 from tests.comparison.onnx_cases import node_tests
-from tests.comparison.programs import GROUPS, Group, Program, draw
-from tests.comparison.report import NAMED, NODE_TESTS, SUITE, Found
+from tests.comparison.report import NAMED, NODE_TESTS, SUITE, Results
+from tests.comparison.variants import GROUPS, Group, Variant, draw
 
 HERE = Path(__file__).parent
-RIGHT = 20  # draws on which the right unit is checked
+CORRECT_DRAWS = 20  # draws on which the correct unit is checked
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="make compare", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="draws for mistakes of the backward pass")
+    parser.add_argument("--seeds", type=int, default=3, help="number of draws for mistakes of the backward pass")
     options = parser.parse_args()
     progress = partial(track, console=Console(stderr=True), transient=True)
 
-    found = Found()
-    found.alarms = false_alarms(progress(range(RIGHT), "the right unit"))
+    results = Results()
+    results.alarms = false_alarms(progress(range(CORRECT_DRAWS), "the correct unit"))
     for name, group in GROUPS.items():
         seeds = options.seeds if name == "backward" else 1
         caught = {check: [[] for _ in range(seeds)] for check in GRADIENT_CHECKS}
@@ -43,38 +43,39 @@ def main() -> int:
         for bug in progress(group.bugs, group.title):
             for check_name, seed in verdicts(group, bug, seeds):
                 caught[check_name][seed].append(bug.id)
-        found.caught[name] = caught
-    report.show(found)
-    (HERE / "COMPARISON.md").write_text(report.markdown(found), encoding="utf-8")
-    (HERE / "comparison.json").write_text(json.dumps(found.to_json(), indent=1) + "\n", encoding="utf-8")
-    missed = any(found.missed(name, SUITE) for name in GROUPS)
-    return int(missed or found.alarms[SUITE][0] > 0)
+        results.caught[name] = caught
+    report.show(results)
+    (HERE / "COMPARISON.md").write_text(report.markdown(results), encoding="utf-8")
+    (HERE / "comparison.json").write_text(json.dumps(results.to_json(), indent=1) + "\n", encoding="utf-8")
+    missed = any(results.missed(name, SUITE) for name in GROUPS)
+    return int(missed or results.alarms[SUITE][0] > 0)
 
 
 def verdicts(group: Group, bug, seeds: int) -> Iterable[tuple[str, int]]:
-    """The checks that catch this mistake, each with the number of its draw."""
-    program = group.program(bug)
-    verdict = check(program.blocks)
+    """Yield the checks that detect a mistake, each with the number of the draw."""
+    variant = group.variant(bug)
+    verdict = check(variant.adapter)
     if not verdict.ok:
         yield SUITE, 0
     if (bug,) in verdict.explanations:
         yield NAMED, 0
-    if bug.forward and not node_tests(program):
+    if bug.forward and not node_tests(variant):
         yield NODE_TESTS, 0
     for name, passes in GRADIENT_CHECKS.items():
         for seed in range(seeds):
-            if not passes(program, draw(seed)):
+            if not passes(variant, draw(seed)):
                 yield name, seed
 
 
 def false_alarms(seeds: Iterable[int]) -> dict[str, tuple[int, int]]:
-    """How often each check fails the right unit, and of how many times."""
-    right, failed = Program(), dict.fromkeys((SUITE, *GRADIENT_CHECKS), 0)
+    """Return how often each check fails the correct unit, and in how many attempts."""
+    correct, failed = Variant(), dict.fromkeys((SUITE, *GRADIENT_CHECKS), 0)
     for seed in seeds:
-        failed[SUITE] += not check(right.blocks, seed=seed).ok
+        failed[SUITE] += not check(correct.adapter, seed=seed).ok
         for name, passes in GRADIENT_CHECKS.items():
-            failed[name] += not passes(right, draw(seed))
-    return {name: (count, RIGHT) for name, count in failed.items()} | {NODE_TESTS: (int(not node_tests(right)), 1)}
+            failed[name] += not passes(correct, draw(seed))
+    alarms = {name: (count, CORRECT_DRAWS) for name, count in failed.items()}
+    return alarms | {NODE_TESTS: (int(not node_tests(correct)), 1)}
 
 
 if __name__ == "__main__":

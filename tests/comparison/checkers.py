@@ -1,8 +1,9 @@
-"""What is compared: each says whether it passes a program, used as its documentation shows, with its own defaults.
+"""The gradient checks that are compared, each used as its documentation shows and with its own defaults.
 
-`torch.autograd.gradcheck` is documented on a `torch.autograd.Function` with inputs in double precision; the JAX
-checks on a function with a rule for its gradients, here `jax.custom_vjp` around callbacks to NumPy, and so in
-reverse mode. What is checked is the whole layer: h, h_T and C_T as functions of all weights, x, h0 and C0.
+The documentation of `torch.autograd.gradcheck` shows a `torch.autograd.Function` with inputs in double precision, and
+that of the JAX checks a function with a gradient rule; here the rule is a `jax.custom_vjp` around callbacks to NumPy,
+which allows reverse mode only. Each check is given the whole layer: h, h_T and C_T as functions of all weights, x, h0
+and C0.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from lstm_oracle.run import Array, Run
-from tests.comparison.programs import ARGUMENTS, RUN, UPSTREAM, Program, arguments_of
+from tests.comparison.variants import ARGUMENTS, RUN, UPSTREAM, Variant, arguments_of
 
-Checker = Callable[[Program, Run], bool]
+Checker = Callable[[Variant, Run], bool]  # whether the check passes a variant on a run
 
 
-def gradcheck(program: Program, run: Run, *, fast_mode: bool) -> bool:
-    """`torch.autograd.gradcheck`, eps=1e-6, atol=1e-5, rtol=1e-3: each entry of the Jacobian, or if fast one number."""
+def gradcheck(variant: Variant, run: Run, *, fast_mode: bool) -> bool:
+    """Run `torch.autograd.gradcheck` with eps=1e-6, atol=1e-5, rtol=1e-3: all Jacobian entries, or one projection."""
     import torch
     from torch.autograd.gradcheck import GradcheckError
 
@@ -31,12 +32,12 @@ def gradcheck(program: Program, run: Run, *, fast_mode: bool) -> bool:
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> tuple[Any, ...]:
             ctx.save_for_backward(*inputs)
-            return tuple(torch.from_numpy(array) for array in program.outputs(numpy(inputs)))
+            return tuple(torch.from_numpy(array) for array in variant.outputs(numpy(inputs)))
 
         @staticmethod
         @torch.autograd.function.once_differentiable
         def backward(ctx: Any, *upstream: Any) -> tuple[Any, ...]:
-            found = program.gradients(numpy(ctx.saved_tensors), numpy(upstream))
+            found = variant.gradients(numpy(ctx.saved_tensors), numpy(upstream))
             return tuple(torch.from_numpy(array) for array in found)
 
     inputs = tuple(torch.tensor(array, dtype=torch.double, requires_grad=True) for array in arguments_of(run))
@@ -47,9 +48,9 @@ def gradcheck(program: Program, run: Run, *, fast_mode: bool) -> bool:
 
 
 class Layer:
-    """An LSTM layer in JAX that hands its work to a program; one for all of them, for it takes long to compile."""
+    """An LSTM layer in JAX that calls a variant; it is compiled once for all variants, because compiling is slow."""
 
-    program: Program
+    variant: Variant
 
     def __init__(self, dtype: type[np.floating[Any]]) -> None:
         import jax
@@ -75,10 +76,10 @@ class Layer:
         return jax.pure_callback(self.host_gradients, self.inputs, arguments, upstream)
 
     def host_outputs(self, *arguments: Any) -> tuple[Array, ...]:
-        return self.cast(self.program.outputs(self.cast(arguments)))
+        return self.cast(self.variant.outputs(self.cast(arguments)))
 
     def host_gradients(self, arguments: Any, upstream: Any) -> tuple[Array, ...]:
-        return self.cast(self.program.gradients(self.cast(arguments), self.cast(upstream)))
+        return self.cast(self.variant.gradients(self.cast(arguments), self.cast(upstream)))
 
     def cast(self, arrays: Sequence[Any]) -> tuple[Array, ...]:
         return tuple(np.asarray(array, self.dtype) for array in arrays)
@@ -87,12 +88,12 @@ class Layer:
 layer = cache(Layer)
 
 
-def in_jax(check: Callable[..., None], program: Program, run: Run, dtype: type[np.floating[Any]]) -> bool:
-    """Whether a check of JAX's kind passes a program."""
+def passes_in_jax(check: Callable[..., None], variant: Variant, run: Run, dtype: type[np.floating[Any]]) -> bool:
+    """Return whether a check with the interface of `check_grads` passes a variant."""
     import jax
 
     with jax.enable_x64(dtype == np.float64):
-        layer(dtype).program = program
+        layer(dtype).variant = variant
         try:
             check(layer(dtype).lstm, layer(dtype).cast(arguments_of(run)), order=1, modes=["rev"])
         except AssertionError:
@@ -100,24 +101,24 @@ def in_jax(check: Callable[..., None], program: Program, run: Run, dtype: type[n
     return True
 
 
-def check_grads(program: Program, run: Run, dtype: type[np.floating[Any]]) -> bool:
-    """`jax.test_util.check_grads`: one random direction, one random cotangent, one number; tolerance by dtype."""
+def check_grads(variant: Variant, run: Run, dtype: type[np.floating[Any]]) -> bool:
+    """Run `jax.test_util.check_grads`: one number, for one random direction and cotangent; tolerance by dtype."""
     from jax.test_util import check_grads
 
-    return in_jax(check_grads, program, run, dtype)
+    return passes_in_jax(check_grads, variant, run, dtype)
 
 
-def numerical_grads(program: Program, run: Run) -> bool:
-    """`chex.assert_numerical_grads`: the same in float64 with atol=0.01 times the size of the first argument, W_f."""
+def numerical_grads(variant: Variant, run: Run) -> bool:
+    """Run `chex.assert_numerical_grads`: `check_grads` in float64 with atol=0.01 times the size of W_f."""
     import chex
 
-    return in_jax(chex.assert_numerical_grads, program, run, np.float64)
+    return passes_in_jax(chex.assert_numerical_grads, variant, run, np.float64)
 
 
 GRADIENT_CHECKS: dict[str, Checker] = {
-    "gradcheck": lambda program, run: gradcheck(program, run, fast_mode=False),
-    "gradcheck, fast": lambda program, run: gradcheck(program, run, fast_mode=True),
-    "check_grads, float64": lambda program, run: check_grads(program, run, np.float64),
-    "check_grads, float32": lambda program, run: check_grads(program, run, np.float32),
+    "gradcheck": lambda variant, run: gradcheck(variant, run, fast_mode=False),
+    "gradcheck, fast": lambda variant, run: gradcheck(variant, run, fast_mode=True),
+    "check_grads, float64": lambda variant, run: check_grads(variant, run, np.float64),
+    "check_grads, float32": lambda variant, run: check_grads(variant, run, np.float32),
     "assert_numerical_grads": numerical_grads,
 }

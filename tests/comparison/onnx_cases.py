@@ -1,4 +1,4 @@
-"""ONNX's node tests of its LSTM operator, run on a program as on any backend."""
+"""ONNX's node tests of the LSTM operator, run on a variant as on any backend."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ import numpy as np
 from onnx import NodeProto, helper
 
 from lstm_oracle.diagnosis.bugs import Unit
+from lstm_oracle.diagnosis.bugs.equations import Step
 from lstm_oracle.run import Array
-from tests.comparison.programs import ARGUMENTS, Program
+from tests.comparison.variants import ARGUMENTS, Variant
 
-LAYOUT = "iofg"  # ONNX's order of the gates; it calls g c
+LAYOUT = "iofg"  # ONNX's order of the gates; ONNX calls g "c"
 
 
 class Peepholes(Unit):
-    """The unit whose gates see the cell state, as one of the node tests has it."""
+    """The unit with peepholes, which one of the node tests has."""
 
-    def sum(self, k: str, s: Any) -> Array:
-        z = super().sum(k, s)
-        return z if k == "g" else z + self.run["P_" + k] * (self.cell(s) if k == "o" else s.C_prev)
+    def preactivation(self, k: str, s: Step) -> Array:
+        z = super().preactivation(k, s)
+        return z if k == "g" else z + self.run["P_" + k] * (self.cell_state(s) if k == "o" else s.C_prev)
 
 
 @cache
 def cases() -> list[Any]:
-    """The six of them. (`collect_testcases`, which is public, makes those of all operators first: seconds.)"""
+    """Return the six node tests; the public `collect_testcases` first makes those of all operators, in seconds."""
     from onnx.backend.test.case.node import _NodeTestCases, lstm
 
     return [case for case in _NodeTestCases if case.model.graph.node[0].op_type == lstm.LSTM.__name__]
 
 
-def passed(program: Program, case: Any) -> bool:
-    """Whether a program passes a node test, by the comparison and the tolerance of ONNX's own runner."""
+def passes(variant: Variant, case: Any) -> bool:
+    """Return whether a variant passes a node test, by the comparison and the tolerance of ONNX's own runner."""
     from onnx.backend.test.runner import Runner
 
     (node,) = case.model.graph.node
     names = [name for name in node.input if name]
     for inputs, expected in case.data_sets:
-        found = evaluate(program, node, dict(zip(names, inputs, strict=True)))
+        found = evaluate(variant, node, dict(zip(names, inputs, strict=True)))
         try:
             Runner.assert_similar_outputs(expected, found, rtol=case.rtol, atol=case.atol)
         except AssertionError:
@@ -46,13 +47,13 @@ def passed(program: Program, case: Any) -> bool:
     return True
 
 
-def node_tests(program: Program) -> bool:
-    """Whether a program passes them all."""
-    return all(passed(program, case) for case in cases())
+def node_tests(variant: Variant) -> bool:
+    """Return whether a variant passes all node tests."""
+    return all(passes(variant, case) for case in cases())
 
 
-def evaluate(program: Program, node: NodeProto, given: dict[str, Array]) -> list[Array]:
-    """The outputs of an LSTM node: Y, Y_h, Y_c, whichever it asks for."""
+def evaluate(variant: Variant, node: NodeProto, given: dict[str, Array]) -> list[Array]:
+    """Return those of the outputs Y, Y_h and Y_c for which an LSTM node asks."""
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     direction = attributes.get("direction", b"forward").decode()
     batch_first = attributes.get("layout", 0)
@@ -60,7 +61,7 @@ def evaluate(program: Program, node: NodeProto, given: dict[str, Array]) -> list
     each = []
     for d, turned in enumerate({"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[direction]):
         own = {name: array[d] for name, array in given.items() if name not in ("X", "sequence_lens")}
-        h, h_T, C_T = one_direction(program, x[::-1] if turned else x, own)
+        h, h_T, C_T = one_direction(variant, x[::-1] if turned else x, own)
         each.append((h[::-1] if turned else h, h_T, C_T))
     Y, Y_h, Y_c = (np.stack(arrays, axis) for arrays, axis in zip(zip(*each, strict=True), (1, 0, 0), strict=True))
     if batch_first:
@@ -68,8 +69,8 @@ def evaluate(program: Program, node: NodeProto, given: dict[str, Array]) -> list
     return [array for name, array in zip(node.output, (Y, Y_h, Y_c), strict=False) if name]
 
 
-def one_direction(program: Program, x: Array, given: dict[str, Array]) -> tuple[Array, Array, Array]:
-    """The program on ONNX's arrays of one direction."""
+def one_direction(variant: Variant, x: Array, given: dict[str, Array]) -> tuple[Array, Array, Array]:
+    """Return h, h_T and C_T of a variant for ONNX's arrays of one direction."""
     H, zero = given["R"].shape[1], np.zeros((x.shape[1], given["R"].shape[1]), x.dtype)
     run = {"x": x, "h0": given.get("initial_h", zero), "C0": given.get("initial_c", zero)}
     bias = np.add(*np.split(given.get("B", np.zeros(8 * H, x.dtype)), 2))
@@ -78,14 +79,14 @@ def one_direction(program: Program, x: Array, given: dict[str, Array]) -> tuple[
         run |= {f"U_{k}": U.T, f"W_{k}": W.T, f"b_{k}": b}
     if "P" in given:
         peepholes = {f"P_{k}": p for k, p in zip("iof", np.split(given["P"], 3), strict=True)}
-        program = Program(seeing(program.unit, peepholes))
-    return program.outputs([run[name] for name in ARGUMENTS])
+        variant = Variant(with_peepholes(variant.unit, peepholes))
+    return variant.outputs([run[name] for name in ARGUMENTS])
 
 
-def seeing(unit: type[Unit], peepholes: dict[str, Array]) -> type[Unit]:
-    """A program with peepholes: with its mistake, if it has one."""
+def with_peepholes(unit: type[Unit], peepholes: dict[str, Array]) -> type[Unit]:
+    """Return the unit with these peepholes, and with its mistake if it has one."""
 
-    def read(self: Unit, run: dict[str, Array]) -> dict[str, Array]:
-        return unit.read(self, run) | peepholes
+    def read_inputs(self: Unit, run: dict[str, Array]) -> dict[str, Array]:
+        return unit.read_inputs(self, run) | peepholes
 
-    return type("Seeing", (Peepholes, unit), {"read": read})
+    return type("WithPeepholes", (Peepholes, unit), {"read_inputs": read_inputs})

@@ -1,4 +1,4 @@
-"""The comparison as a table on the terminal, as COMPARISON.md and as JSON."""
+"""The results of the comparison as a table on the terminal, as COMPARISON.md and as JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.comparison.programs import COMPARED, GROUPS, SIZES
-from tests.versions import listed, versions
+from tests.comparison.variants import COMPARED, GROUPS, SIZES
+from tests.versions import versions, versions_text
 
 SUITE, NAMED, NODE_TESTS = "lstm-oracle check", "… and named", "ONNX's LSTM node tests"
 CHECKS = {
@@ -28,36 +28,36 @@ PACKAGES = ("lstm-oracle", "numpy", "jax", "torch", "chex", "onnx")
 
 
 @dataclass
-class Found:
-    """Which mistakes each check caught, and how often it failed the right program."""
+class Results:
+    """Which mistakes each check detected, and how often it failed the correct unit."""
 
-    caught: dict[str, dict[str, list[list[str]]]] = field(default_factory=dict)  # group, check, seed: ids
-    alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # check: false alarms, of how many
+    caught: dict[str, dict[str, list[list[str]]]] = field(default_factory=dict)  # ids by group, check and seed
+    alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # by check: false alarms and attempts
 
     def missed(self, group: str, check: str) -> list[str]:
-        """The mistakes not caught with the first seed."""
+        """Return the mistakes that a check did not detect with the first seed."""
         return [bug.id for bug in GROUPS[group].bugs if bug.id not in self.caught[group][check][0]]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it."""
+        """Return the results, with the date, the versions and the sizes."""
         about = {"date": str(date.today()), "versions": versions(*PACKAGES), "sizes": SIZES}
         groups = {name: {"title": g.title, "mistakes": [bug.id for bug in g.bugs]} for name, g in GROUPS.items()}
         return about | {"groups": groups, "caught": self.caught, "false_alarms": self.alarms}
 
 
-def rows(found: Found) -> list[list[str]]:
-    """The table's head, and a row for each check."""
-    head = ["caught by", *(f"{group.title}: {len(group.bugs)}" for group in GROUPS.values()), "false alarms"]
+def rows(results: Results) -> list[list[str]]:
+    """Return the header of the table and a row for each check."""
+    head = ["detected by", *(f"{group.title}: {len(group.bugs)}" for group in GROUPS.values()), "false alarms"]
     made = [head]
     for check in CHECKS:
-        cells = [count(found.caught[group].get(check)) for group in GROUPS]
-        alarms = "" if check == NAMED else "{} of {}".format(*found.alarms[check])
+        cells = [count(results.caught[group].get(check)) for group in GROUPS]
+        alarms = "" if check == NAMED else "{} of {}".format(*results.alarms[check])
         made.append([check, *cells, alarms])
     return made
 
 
 def count(by_seed: list[list[str]] | None) -> str:
-    """How many with the first seed, and from least to most with any."""
+    """Return how many mistakes were detected with the first seed, and the range over all seeds."""
     if by_seed is None:
         return "–"
     counts = [len(ids) for ids in by_seed]
@@ -65,12 +65,12 @@ def count(by_seed: list[list[str]] | None) -> str:
     return f"{counts[0]}{spread}"
 
 
-def show(found: Found) -> None:
+def show(results: Results) -> None:
     """Print the table."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
-    head, *body = rows(found)
+    head, *body = rows(results)
     table = Table(box=box.SIMPLE_HEAD)
     for n, name in enumerate(head):
         table.add_column(name, justify="right" if n else "left")
@@ -79,56 +79,56 @@ def show(found: Found) -> None:
     console.print(table)
 
 
-def markdown(found: Found) -> str:
-    """COMPARISON.md."""
-    head, *body = rows(found)
+def markdown(results: Results) -> str:
+    """Return the text of COMPARISON.md."""
+    head, *body = rows(results)
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *([CHECKS[name], *cells] for name, *cells in body)]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     sizes = ", ".join(f"{dim}={size}" for dim, size in SIZES.items())
-    seeds = max(len(by_seed) for checks in found.caught.values() for by_seed in checks.values())
+    seeds = max(len(by_seed) for checks in results.caught.values() for by_seed in checks.values())
     return f"""\
-# What is caught, and by what
+# Which mistakes each check detects
 
-Written by `make compare` on {date.today()}; {listed(versions(*PACKAGES))}.
+Written by `make compare` on {date.today()}; {versions_text(versions(*PACKAGES))}.
 
 {table}
-The wrong programs are {len(COMPARED)} mistakes of `reference/oracle/bugs`: all but those of precision, and but the few
-that cannot be made at these sizes. Each is one variant of one NumPy unit. The first column has the mistakes of the
-backward pass. Those of the forward pass are there twice: with the right unit's derivatives, as a program has that is
-derived by hand, and with the derivatives of what it does compute, as a program has that leaves them to autodiff. In the
-last case a gradient check has nothing to find, and makes no claim to: it asks whether the gradients are those of the
-function, not whether the function is an LSTM. What is caught there nevertheless is a program that shows another state
-than the one it differentiates, or an error of the finite differences themselves. ONNX's vectors hold no gradients.
+The wrong LSTMs make {len(COMPARED)} mistakes of the catalogue, `reference/lstm_oracle/diagnosis/bugs`: all except
+those of precision and the few that these sizes do not allow. Each is a variant of one NumPy unit. The first column
+counts the mistakes of the backward pass. The mistakes of the forward pass are counted twice: with the gradients of
+the correct unit, as in an implementation whose gradients are derived by hand, and with the gradients of what the
+wrong forward pass computes, as in an implementation that uses autodiff. In the last case, a gradient check has
+nothing to detect and does not claim to: it checks whether the gradients are those of the function, not whether the
+function is an LSTM. If a gradient check fails there all the same, the variant returns a state other than the one it
+differentiates, or the finite differences are inaccurate. ONNX's node tests contain no gradients.
 
-Every check is used as its documentation shows, with its own step and tolerance. The gradient checks are given the whole
-layer, h, h_T and C_T as functions of all weights, x, h0 and C0, at one draw of standard normal values, {sizes};
-`check_grads` and chex in reverse mode, chex in float64, whose tolerance grows with the size of the first argument, here
-W_f. In brackets: from least to most over {seeds} such draws, taken for the backward mistakes alone. ONNX's six
-node tests are compared by its own backend runner. `lstm-oracle check` draws its 100 runs. False alarms are those on the
-right unit.
+Every check is used as its documentation shows, with its own step and tolerance. The gradient checks are given the
+whole layer, h, h_T and C_T as functions of all weights, x, h0 and C0, for one draw of standard normal values,
+{sizes}; `check_grads` and chex run in reverse mode. The tolerance of chex, which runs in float64, grows with the size
+of the first argument, here W_f. In parentheses: the range over {seeds} draws, for the mistakes of the backward pass
+only. ONNX's six node tests are compared by ONNX's own backend runner. `lstm-oracle check` draws its 100 runs. False
+alarms are failures of the correct unit.
 
-## What each one missed
+## Mistakes that each check missed
 
-{missed(found)}"""
+{missed(results)}"""
 
 
 def which(caught: list[str], missed: list[str]) -> str:
-    """The shorter list."""
+    """Return the mistakes that were missed, as a list of those or of all others, whichever is shorter."""
     if len(missed) <= len(caught):
         return f"{len(missed)}: {', '.join(missed)}" if missed else "none"
     return f"all but {', '.join(caught)}" if caught else "all"
 
 
-def missed(found: Found) -> str:
-    """By check and group, the ids with the first draw."""
+def missed(results: Results) -> str:
+    """Return which mistakes each check missed in each group with the first seed."""
     parts = []
     for check, title in CHECKS.items():
         if check == NAMED:
             continue
         parts.append(f"**{title}**\n\n")
-        for group in (name for name in GROUPS if check in found.caught[name]):
-            parts.append(
-                f"- {GROUPS[group].title}: {which(found.caught[group][check][0], found.missed(group, check))}\n"
-            )
+        for group in (name for name in GROUPS if check in results.caught[name]):
+            ids = which(results.caught[group][check][0], results.missed(group, check))
+            parts.append(f"- {GROUPS[group].title}: {ids}\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""Runs with their truth, and what a program with mistakes gives on them."""
+"""Runs with their truth, and the outputs of units with mistakes on them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs import Unfit, Unit
-from lstm_oracle.diagnosis.fit import Evidence
+from lstm_oracle.diagnosis.bugs import ShapeMismatch, Unit
+from lstm_oracle.diagnosis.evidence import Evidence
 from lstm_oracle.inputs.cases import Case, draw_inputs
 from lstm_oracle.run import Array, DType
 from lstm_oracle.truth.truth import Losses, Truth, truths
 
 FLOAT64 = np.dtype(np.float64)
 FLOAT32 = np.dtype(np.float32)
-SIZES = ((3, 2, 5, 4), (5, 3, 4, 6), (4, 4, 5, 5))  # the last one for what needs D = H, or T = B
+SIZES = ((3, 2, 5, 4), (5, 3, 4, 6), (4, 4, 5, 5))  # the last for mistakes that need D = H or T = B
 Known = list[tuple[Case, Truth]]
 
 
 def known_runs(dtype: DType = FLOAT64, sizes: Iterable[tuple[int, int, int, int]] = SIZES) -> Known:
-    """Ordinary runs in which nothing vanishes."""
+    """Return ordinary runs of these sizes (T, B, D, H), none of whose inputs is zero, with their truth."""
     cases = []
     for number, size in enumerate(sizes):
         inputs = draw_inputs(np.random.default_rng([number, 7]), size, "ordinary", FLOAT64)
         rng = np.random.default_rng([number, 8])
         for name in ("b_f", "b_i", "b_g", "b_o", "h0", "C0", "dh", "dh_T", "dC_T"):
-            inputs[name] = 2 * rng.normal(size=inputs[name].shape)  # of a size that shows clipping
+            inputs[name] = 2 * rng.normal(size=inputs[name].shape)  # large enough to be clipped
         cases.append(Case(number, "ordinary", {name: array.astype(dtype) for name, array in inputs.items()}))
     return [*zip(cases, truths(cases), strict=True)]
 
@@ -33,24 +33,22 @@ def known_runs(dtype: DType = FLOAT64, sizes: Iterable[tuple[int, int, int, int]
 def truth_of_losses(
     case: Case, losses: Losses, blocks: Mapping[str, Array] = {}, scales: Mapping[str, Array] = {}
 ) -> Truth:
-    """A truth that loses so many units of rounding of each block."""
-    truth = Truth(case, case.sizes, blocks, scales)
-    vars(truth).update(own_losses=losses, losses=losses)
-    return truth
+    """Return a truth whose measured losses are these."""
+    return Truth(case, case.sizes, blocks, scales, _own_losses=losses, _losses=losses)
 
 
 def outputs_of(unit: type[Unit], inputs: dict[str, Array]) -> dict[str, Array] | None:
-    """What a program gives; None where it stops with an error."""
+    """Return the outputs of a unit, or None if these sizes do not allow its mistake."""
     with np.errstate(all="ignore"):
         try:
-            program = unit(inputs)
-            return {name: np.array(a) for name, a in (program.states() | program.gradients()).items()}
-        except Unfit:
+            instance = unit(inputs)
+            return {name: np.array(a) for name, a in (instance.states() | instance.gradients()).items()}
+        except ShapeMismatch:
             return None
 
 
 def evidence_of(unit: type[Unit], known: Known, names: Iterable[str] | None = None) -> list[Evidence]:
-    """What a program gives on every run that it takes, all of it or these outputs."""
+    """Return all outputs of a unit, or those with these names, on every run whose sizes allow its mistake."""
     found = []
     for case, truth in known:
         outputs = outputs_of(unit, case.inputs)

@@ -1,7 +1,8 @@
-"""The pytest plugin: `pytest --lstm=…` in an empty folder, and `parametrize_with_checks` in a test file."""
+"""The pytest plugin, `pytest --lstm=…`, and `parametrize_with_checks` in a test file."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.strategies import range_of
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 MODULE = adapters.__name__
 COUNT = len(list(properties()))
 
@@ -29,7 +30,7 @@ def judged(pytester: pytest.Pytester, name: str, *options: str) -> pytest.RunRes
     return pytester.runpytest_inprocess(f"--lstm={MODULE}:{name}", "--lstm-runs=14", "-p", "no:randomly", *options)
 
 
-def test_a_right_lstm_passes_every_test_in_an_empty_folder(pytester: pytest.Pytester) -> None:
+def test_a_correct_lstm_passes_every_test_in_an_empty_folder(pytester: pytest.Pytester) -> None:
     result = judged(pytester, "right", "-v")
     result.assert_outcomes(passed=COUNT)
     result.stdout.fnmatch_lines([
@@ -54,41 +55,45 @@ def test_a_wrong_output_is_named_with_the_command_that_repeats_the_run(pytester:
 
 def test_misbehaviour_fails_its_own_test_alone(pytester: pytest.Pytester) -> None:
     result = judged(pytester, "segfaults", "--lstm-dtype=float32")
-    result.assert_outcomes(passed=COUNT - 2, failed=1, skipped=1)  # it crashed on the only run with B=0
-    result.stdout.fnmatch_lines(["it crashes the process: died of SIGSEGV*", "FAILED lstm::returns*"])
+    result.assert_outcomes(passed=COUNT - 2, failed=1, skipped=1)  # the only run with B=0 crashed
+    result.stdout.fnmatch_lines(["Crashes its process: killed by SIGSEGV*", "FAILED lstm::returns*"])
 
 
-def test_an_output_that_is_not_returned_or_a_refused_run_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
+def test_an_output_that_is_not_returned_and_an_empty_run_that_is_not_supported_are_skipped(
+    pytester: pytest.Pytester,
+) -> None:
     result = judged(pytester, "forward_only", "-rs")
     result.assert_outcomes(passed=COUNT - 16, skipped=16)
-    result.stdout.fnmatch_lines(["*dW_f is not returned"])
+    result.stdout.fnmatch_lines(["*dW_f was not returned"])
     result = judged(pytester, "refuses_empty", "-rs")
     result.assert_outcomes(passed=COUNT - 3, skipped=3)
     result.stdout.fnmatch_lines(["*no such run was judged: ValueError: no empty input*"])
 
 
-def test_known_failures_are_expected_and_stale_lines_reported(pytester: pytest.Pytester) -> None:
+def test_the_tests_of_the_xfails_file_are_expected_to_fail_and_lines_without_a_test_fail(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makefile(
         ".txt",
         xfails="""
-        # known
+        # a comment
         values[h]  h is scaled from the fourth step on
-        lstm::split_sequence  the same
-        values[C]  once wrong
-        values[H]  a slip
+        lstm::split_sequence  likewise
+        values[C]  was wrong in an earlier version
+        values[H]  no such test
         """,
     )
     result = judged(pytester, "only_long", "--lstm-xfails=xfails.txt", "-k", "values or split or xfails", "-rxf")
     result.assert_outcomes(passed=len(OUTPUTS) - 2, xfailed=2, failed=2, deselected=COUNT - len(OUTPUTS) - 1)
     result.stdout.fnmatch_lines([
-        "*XPASS(strict)* once wrong",
+        "*XPASS(strict)* was wrong in an earlier version",
         "*xfails.txt:5 matches no test; expected one of returns, *",
         "XFAIL lstm::values?h? - h is scaled from the fourth step on",
     ])  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--lstm-layout=pytorch"], "--lstm-layout is 'pytorch'; expected one of manual, source, torch, keras, *"),
         (["--lstm-dtype=float16"], "--lstm-dtype is 'float16'; expected float64 or float32"),
@@ -96,11 +101,11 @@ def test_known_failures_are_expected_and_stale_lines_reported(pytester: pytest.P
         (["--lstm-xfails=bare"], "--lstm-xfails: *bare:1 gives no reason*"),
     ],
 )
-def test_an_unusable_option_is_refused(options: list[str], said: str, pytester: pytest.Pytester) -> None:
+def test_an_unusable_option_is_refused(options: list[str], message: str, pytester: pytest.Pytester) -> None:
     (pytester.path / "bare").write_text("values[h]\n")
     result = judged(pytester, "right", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*{said}*"])
+    result.stderr.fnmatch_lines([f"*{message}*"])
 
 
 def test_an_lstm_that_cannot_be_imported_ends_the_session_with_status_2(pytester: pytest.Pytester) -> None:
@@ -115,14 +120,14 @@ def test_named_files_run_beside_the_suite(pytester: pytest.Pytester) -> None:
     judged(pytester, "right", "-k", "mine or quiet", str(file)).assert_outcomes(passed=2, deselected=COUNT - 1)
 
 
-def test_without_its_option_the_plugin_imports_nothing(
+def test_without_its_option_the_plugin_imports_neither_numpy_nor_jax_nor_manual(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytester.makepyfile("import sys\ndef test_mine(): assert not {'jax', 'numpy'} & set(sys.modules)")
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins import what they like
+    pytester.makepyfile("import sys\ndef test_mine(): assert not {'jax', 'numpy', 'manual'} & set(sys.modules)")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # other plugins may import NumPy
     result = pytester.runpytest_subprocess("-p", "lstm-oracle", "--trace-config")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*reference*oracle*plugin.py"])
+    result.stdout.fnmatch_lines(["*lstm_oracle*pytest_plugin.py"])
 
 
 def test_parametrize_with_checks_runs_every_test_on_every_adapter(pytester: pytest.Pytester) -> None:
@@ -143,6 +148,13 @@ def test_parametrize_with_checks_runs_every_test_on_every_adapter(pytester: pyte
     )
 
 
+def test_the_example_of_parametrize_with_checks_runs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_lstm=inspect.getdoc(parametrize_with_checks).split("::\n\n")[1])  # type: ignore[union-attr]
+    result = pytester.runpytest_inprocess()
+    assert result.ret == 0
+    result.assert_outcomes(passed=COUNT - 15, skipped=15)
+
+
 def test_parametrize_with_checks_takes_a_list() -> None:
     with pytest.raises(TypeError, match="expected a list of adapters"):
         parametrize_with_checks(adapters.right)  # type: ignore[arg-type]
@@ -157,8 +169,8 @@ def test_the_wheel_works_in_an_empty_folder_without_a_checkout(tmp_path: Path) -
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "mine.py").write_text(
-        "import numpy as np, reference\n"
-        "assert 'installed' in reference.__file__\n"
+        "import numpy as np, lstm_oracle\n"
+        "assert 'installed' in lstm_oracle.__file__\n"
         "def adapter(x, h0, **run): return {'h': np.zeros((*x.shape[:2], h0.shape[1]))}\n"
     )
     seed = next(seed for seed in range(100) if is_small(seed))

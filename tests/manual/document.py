@@ -1,4 +1,4 @@
-"""What DERIVATION.md and its picture say, read by program: the table, the printed equations, the code."""
+"""Reads DERIVATION.md: the table, the printed equations, the code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path(manual.__file__).parent
 TEXT = (FOLDER / "DERIVATION.md").read_text(encoding="utf-8")
 PICTURE = FOLDER / "unit.svg"
 
-# From the source's notation to Python's: `·` is its pointwise product, `*` its matrix product.
+# From the notation of the source to Python: its `·` is the pointwise product, its `*` the matrix product.
 NOTATION = {
     r" \* ": " @ ",
     r" · ": " * ",
@@ -29,7 +29,7 @@ NOTATION = {
 
 @dataclass(frozen=True)
 class Row:
-    """One edge in the table."""
+    """One row of the table, which describes one edge."""
 
     n: int
     edge: str
@@ -39,11 +39,11 @@ class Row:
 
     @property
     def arrives(self) -> bool:
-        """Whether this δ is given, and no equation is printed."""
+        """Whether this δ arrives from outside the step, so that no equation is printed."""
         return self.printed.startswith("— (arrives from")
 
     def as_printed(self, p: Any, s: Any, δ: dict[int, Array]) -> Array:
-        """The value of the printed equation, taken at its word."""
+        """Evaluate the printed equation literally."""
         equation = self.printed.strip("`")
         for sign, python in NOTATION.items():
             equation = re.sub(sign, python, equation)
@@ -60,7 +60,7 @@ def dsigmoid(y: Array) -> Array:
 
 
 def rows() -> dict[int, Row]:
-    """The table "All 26", by edge."""
+    """Return the rows of the table "All 26" by edge."""
     table = section("All 26").split("\n\n")[0].splitlines()
     assert table[0] == "| δ | edge | as printed | as derived | differs |"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
@@ -68,17 +68,17 @@ def rows() -> dict[int, Row]:
 
 
 def section(title: str) -> str:
-    """The text under a heading."""
+    """Return the text under a heading."""
     found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
     assert found, title
     return found[1].strip()
 
 
 def code_blocks() -> list[str]:
-    """The blocks of Python code, in order."""
+    """Return the blocks of Python code in order."""
     return re.findall(r"^```python\n(.*?)^```$", TEXT, re.M | re.S)
 
 
 def anchors() -> set[str]:
-    """The names that GitHub gives to the headings."""
+    """Return the anchors that GitHub gives to the headings."""
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", TEXT, re.M)}

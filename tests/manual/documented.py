@@ -1,6 +1,6 @@
-"""One step of an LSTM as each package documents it, in its own words and by its own arrays, in NumPy.
+"""One step of an LSTM by the documented formula of each package, in NumPy, with the arrays that the package has.
 
-Where a package is not installed, its layout is still held against its formula.
+This tests the layout of a package even where the package is not installed.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ STEPS: dict[str, Callable[..., State]] = {
 
 
 def states(layout: str, arrays: Arrays, x: Any, h0: Any, C0: Any) -> tuple[Any, Any]:
-    """h and C of every step."""
+    """Return h and C of every step, (T, B, H), for weights in a layout."""
     h, C, found = h0, C0, []
     for x_t in x:
         h, C = STEPS[layout](arrays, x_t, h, C)

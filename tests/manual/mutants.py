@@ -1,7 +1,7 @@
-"""Wrong derivations: `derivation.py` with one thing in one of its functions' lines changed.
+"""Wrong derivations: `derivation.py` with a single change in one line of one function.
 
-Every line is dropped, and whatever in it can be mistaken is mistaken, one thing at a time: an operator, an
-index, a name, a number, a transpose.
+Every line is removed once, and everything in it that is easily mistaken is changed once: operators, indices, names,
+numbers and transposes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ Node = ast.AST | list[ast.stmt]
 
 @dataclass(frozen=True)
 class Mutant:
-    place: str  # where the fault is; "" if that is not one place
+    """A derivation with one mistake."""
+
+    place: str  # the place of the mistake as in one_step.py; "" if there is no single place
     change: str
     tree: ast.Module
 
@@ -40,6 +42,7 @@ class Mutant:
 
 
 def mutants() -> Iterator[Mutant]:
+    """Yield every derivation with one mistake."""
     module = ast.parse(SOURCE)
     for function in module.body:
         if not isinstance(function, ast.FunctionDef):
@@ -57,7 +60,7 @@ def mutants() -> Iterator[Mutant]:
 
 
 def lines(function: ast.FunctionDef) -> Iterator[tuple[str, ast.AST, tuple[ast.AST, Node]]]:
-    """Every line of a function: its place, itself, and what to replace by what so that it is dropped."""
+    """Yield every line of a function: its place, its syntax tree, and the replacement that removes it."""
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
     for line in statements:
         match line:
@@ -85,7 +88,7 @@ def place_of(function: ast.FunctionDef, line: ast.stmt) -> str:
 
 
 def mistaken(node: ast.AST) -> Iterator[ast.expr]:
-    """What an expression could be mistaken for."""
+    """Yield the expressions that could be written here by mistake."""
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             yield ast.BinOp(left, OPERATORS[type(op)], right)
@@ -107,7 +110,7 @@ def mistaken(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def replaced(function: ast.FunctionDef, old: ast.AST, new: Node) -> ast.FunctionDef:
-    """A copy of the function with one node replaced."""
+    """Return a copy of the function with one node replaced."""
     copies: dict[int, ast.AST] = {}
     function = deepcopy(function, copies)
     target = copies[id(old)]

@@ -1,7 +1,7 @@
-"""One step of a derivation against autodiff, place by place.
+"""Compares one step of a derivation with autodiff, place by place.
 
-A place is what a line gives: a function, a forward value, an edge, an update. They stand in the order of
-computation, and each part gets right input, so that the first place that is wrong names the line at fault.
+A place is the result of a line: a function, a forward value, an edge, an update. Places are in the order of
+computation, and each part receives correct input, so that the first place that is wrong names the faulty line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EDGES = tuple(f"δ{n}" for n in range(3, 27) if n != 4)
 UPDATES = tuple(f"d{name}" for name in WEIGHTS)
 PLACES = FUNCTIONS + VALUES + KEPT + EDGES + UPDATES
 
-# All sizes are equal, so that a wrong product runs, gives wrong numbers, and does not stop what follows.
+# All sizes are equal, so that a wrong product computes wrong numbers instead of raising an error.
 RUN = without_zeros((1, 4, 4, 4))
 
 Z = np.linspace(-9, 9, 50)
@@ -34,15 +34,16 @@ FAR = np.array([-1e6, -1000.0, 1000.0, 1e6])
 
 
 def faults(derivation: ModuleType, run: Case = RUN) -> dict[str, str]:
-    """What is wrong at every place of a derivation; nothing where all is right."""
-    want = wanted(run)
-    got, stops = given(derivation, run)
-    return {place: fault(place, got.get(place), want[place], stops) for place in PLACES}
+    """Return a message for every place of a derivation; empty where the place is correct."""
+    want = expected(run)
+    got, errors = computed(derivation, run)
+    return {place: fault(place, got.get(place), want[place], errors) for place in PLACES}
 
 
-def fault(place: str, got: Any, want: Array, stops: list[str]) -> str:
+def fault(place: str, got: Any, want: Array, errors: list[str]) -> str:
+    """Return the message for one place."""
     if not isinstance(got, np.ndarray):
-        return f"{place} is missing; {'; '.join(stops) or 'nothing stopped'}"
+        return f"{place} is missing; {'; '.join(errors) or 'no error was raised'}"
     if got.shape != want.shape or got.dtype != want.dtype:
         return f"{place} is {got.dtype} of shape {got.shape}, not {want.dtype} of shape {want.shape}"
     off = np.max(np.abs(got - want)) / np.max(np.abs(want), initial=1)
@@ -50,12 +51,12 @@ def fault(place: str, got: Any, want: Array, stops: list[str]) -> str:
 
 
 def first_fault(derivation: ModuleType) -> str | None:
-    """The place that the first failing test names."""
+    """Return the first place that is wrong, or None."""
     return next((place for place, fault in faults(derivation).items() if fault), None)
 
 
-def wanted(run: Case) -> dict[str, Array]:
-    """The truth for every place: the functions' from other formulas, all else from autodiff."""
+def expected(run: Case) -> dict[str, Array]:
+    """Return the truth for every place: from other formulas for the functions, from autodiff for all others."""
     blocks, nudged = truth_of(run).blocks, Z + 1e-30j
     functions = {
         "sigmoid": (1 + np.tanh(np.append(Z, FAR) / 2)) / 2,
@@ -67,17 +68,17 @@ def wanted(run: Case) -> dict[str, Array]:
     return functions | vars(true_step(run)) | edges | updates
 
 
-def given(derivation: ModuleType, run: Case) -> tuple[dict[str, Any], list[str]]:
-    """What a derivation gives at every place; where a part stops, what it had by then."""
+def computed(derivation: ModuleType, run: Case) -> tuple[dict[str, Any], list[str]]:
+    """Return what a derivation computes at every place, until an error in its part, and all errors."""
     got: dict[str, Any] = {}
-    stops: list[str] = []
+    errors: list[str] = []
 
     @contextmanager
     def part(name: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            stops.append(f"{name} stopped with {error!r}")
+            errors.append(f"{name} raised {error!r}")
             for frame, _ in walk_tb(error.__traceback__):
                 if frame.f_code.co_name == "step":
                     got.update({p: value for p, value in frame.f_locals.items() if p in VALUES})
@@ -96,15 +97,15 @@ def given(derivation: ModuleType, run: Case) -> tuple[dict[str, Any], list[str]]
         returned = derivation.deltas(params_of(run), true_step(run), edges)
         if returned is not edges:
             edges.first.clear()
-            raise TypeError(f"a return of {returned!r}, not of the dictionary it is handed")
+            raise TypeError(f"deltas returned {returned!r} instead of its argument")
     got |= {f"δ{n}": value for n, value in edges.first.items()}
     with part("updates"):
         got |= {f"d{name}": u for name, u in derivation.updates(true_step(run), true_edges(run)).items()}
-    return got, stops
+    return got, errors
 
 
 class FirstWritten(dict[int, Array]):
-    """Edges that remember what came first, so that a line which overwrites another's is missed at its own."""
+    """Edges that keep the value written first, so that a line that writes to the wrong edge is missing at its own."""
 
     def __init__(self, edges: dict[int, Array]) -> None:
         super().__init__(edges)
@@ -116,11 +117,11 @@ class FirstWritten(dict[int, Array]):
 
 
 def true_step(run: Case) -> SimpleNamespace:
-    """The values of a run's first step by autodiff's forward pass, under the derivation's names."""
+    """Return the true values of the first step of a run, under the names of the derivation."""
     values = {name: truth_of(run).blocks[name][0] for name in VALUES}
     return SimpleNamespace(x=run.inputs["x"][0], h_prev=run.inputs["h0"], C_prev=run.inputs["C0"], **values)
 
 
 def true_edges(run: Case) -> dict[int, Array]:
-    """The edges of a run's first step by autodiff."""
+    """Return the true edges of the first step of a run."""
     return {n: truth_of(run).blocks[f"δ{n}"][0] for n in range(1, 27)}

@@ -1,7 +1,7 @@
-"""Other people's LSTM layers, each driven by arrays that lie as its own do: states and gradients.
+"""The LSTM layers of other packages, called with arrays in their own layout.
 
-Each has `own`, the arrays of a new layer by the names that the package gives them, and `computes`,
-what the layer makes of such arrays: h, C_T, and the gradients by the same names.
+Each has `own`, which returns the arrays of a new layer under the names of the package, and `computes`, which runs the
+layer with such arrays and returns h, C_T, and the gradients under the same names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Computed = tuple[Any, Any, Arrays | None]
 
 @dataclass(frozen=True)
 class Package:
-    """One package's layer; `prefix` is what its names begin with."""
+    """The layer of one package; `prefix` is what the names of its arrays begin with."""
 
     layout: str
     own: Callable[[int, int], Mapping[str, Any]]
@@ -32,14 +32,14 @@ class Package:
 
 
 def upstream(run: Case) -> tuple[Any, Any]:
-    """The loss gradient at every h and at the last C."""
+    """Return the loss gradient at every h, and at the last C."""
     dh = run.inputs["dh"].copy()
     dh[-1] += run.inputs["dh_T"]
     return dh, run.inputs["dC_T"]
 
 
 def by_jax(step: Callable[..., Any]) -> Callable[[Arrays, Case], Computed]:
-    """The layer whose step is a JAX function of (arrays, x, h, C) to (h, C)."""
+    """Return `computes` for a layer whose step is a JAX function from (arrays, x, h, C) to (h, C)."""
     import jax
 
     def unroll(arrays: Arrays, x: Any, h0: Any, C0: Any) -> Any:
@@ -54,7 +54,7 @@ def by_jax(step: Callable[..., Any]) -> Callable[[Arrays, Case], Computed]:
 
 
 def differentiated(forward: Callable[..., Any]) -> Callable[[Arrays, Case], Computed]:
-    """A layer that is a JAX function of (arrays, x, h0, C0) to (h, C_T)."""
+    """Return `computes` for a layer that is a JAX function from (arrays, x, h0, C0) to (h, C_T)."""
     import jax
 
     @jax.jit
@@ -71,7 +71,7 @@ def differentiated(forward: Callable[..., Any]) -> Callable[[Arrays, Case], Comp
 
 
 def nested(arrays: Arrays) -> Any:
-    """Flax's own nesting."""
+    """Return the arrays nested as Flax nests them."""
     from flax import traverse_util
 
     return traverse_util.unflatten_dict(arrays, sep="/")
@@ -178,7 +178,7 @@ def keras() -> Package:
         (h, _, C_T), _ = lstm.stateless_call(given, others, x.swapaxes(0, 1), initial_state=[h0, C0])
         return h.swapaxes(0, 1), C_T
 
-    # In float64 its tanh is one of float32 on JAX (keras 3.15.1), so it is judged in float32.
+    # float32, because on JAX its tanh has float32 precision even in float64 (keras 3.15.1).
     return Package("keras", own, differentiated(forward), dtype="float32")
 
 
@@ -204,7 +204,7 @@ def tinygrad() -> Package:
     from tinygrad.nn import LSTMCell
     from tinygrad.nn.state import get_state_dict
 
-    interpreted = Context(DEV="PYTHON")  # it needs no compiler
+    interpreted = Context(DEV="PYTHON")  # which needs no compiler
 
     @interpreted
     def own(D: int, H: int) -> Any:
@@ -262,7 +262,7 @@ def chainer() -> Package:
 
 
 def onnx() -> Package:
-    """The operator has no arrays of its own, and no gradients; it computes in float32."""
+    """The operator has no initial arrays and no gradients, and computes in float32."""
 
     def own(D: int, H: int) -> Any:
         documented = {"W": (1, 4 * H, D), "R": (1, 4 * H, H), "B": (1, 8 * H)}

@@ -1,4 +1,4 @@
-"""Every line of the derivation against autodiff. The first test that fails here names the line at fault."""
+"""Every line of the derivation against autodiff; the first test that fails here names the faulty line."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ LINES = FUNCTIONS + VALUES + EDGES + UPDATES
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_this_line_is_right(place: str) -> None:
+def test_this_line_is_correct(place: str) -> None:
     assert faults(derivation)[place] == ""
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-def test_every_line_is_right_at_other_sizes_and_in_every_regime(regime: Regime) -> None:
+def test_every_line_is_correct_at_other_sizes_and_in_every_regime(regime: Regime) -> None:
     found = faults(derivation, drawn((1, 3, 2, 5), regime, "float64", seed=0))
     assert not [fault for fault in found.values() if fault]
 
 
 @pytest.mark.parametrize("line", ["", *LINES])
-def test_every_mistake_in_this_line_is_found_and_placed(line: str) -> None:
-    """A mistake in what is returned has no place."""
+def test_every_mistake_in_this_line_is_found_and_located(line: str) -> None:
+    """The empty place stands for mistakes in `return` statements."""
     assert len(all_mutants()[line]) >= 2
     for mutant in all_mutants()[line]:
         found = first_fault(mutant.module())

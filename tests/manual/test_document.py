@@ -1,4 +1,4 @@
-"""DERIVATION.md and its picture against the code and autodiff: every row, every block of code, every number."""
+"""DERIVATION.md and its picture agree with the code and with autodiff."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ ARRIVING = {
     1: "`dh[t]`",
     2: "`dh_T` at the last step, else δ25 of step t+1",
     4: "`dC_T` at the last step, else δ11 of step t+1",
-}  # test_bptt.py holds the code to it
+}  # test_bptt.py tests that the code does this
 OTHERS = sorted(set(range(1, 27)) - set(ARRIVING))
 VALUES = ("f", "i", "g", "o", "C", "tanh_C", "h")
-RUN = without_zeros((3, 2, 4, 4))  # D = H, or the printed δ23 would not run
+RUN = without_zeros((3, 2, 4, 4))  # D = H, because otherwise the printed δ23 raises an error
 
 
 def true(block: str) -> Array:
@@ -33,7 +33,7 @@ def true(block: str) -> Array:
 
 
 def values() -> SimpleNamespace:
-    """The values of all steps, under the derivation's names."""
+    """Return the true values of all steps, under the names of the derivation."""
     start = {f"{state}_prev": np.stack([RUN.inputs[f"{state}0"], *true(state)[:-1]]) for state in "hC"}
     return SimpleNamespace(x=RUN.inputs["x"], **start, **{name: true(name) for name in VALUES})
 
@@ -57,7 +57,7 @@ def test_an_equation_as_derived_is_the_line_of_code(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", OTHERS)
-def test_an_equation_as_printed_is_right_unless_it_is_an_erratum(n: int) -> None:
+def test_an_equation_as_printed_is_correct_unless_it_is_an_erratum(n: int) -> None:
     δ = {m: true(f"δ{m}") for m in range(1, 27) if m != n}
     printed = rows()[n].as_printed(params_of(RUN), values(), δ)
     if n in ERRATA:
@@ -77,7 +77,7 @@ def test_an_erratum_has_its_section_and_its_comment_in_the_code(n: int) -> None:
     assert line.endswith(f"# erratum {k}: printed {row.printed.strip('`')}")
 
 
-def test_the_code_of_the_forward_pass_gives_the_true_values() -> None:
+def test_the_code_of_the_forward_pass_computes_the_true_values() -> None:
     forward_pass, _, _ = code_blocks()
     names = {name: RUN.inputs[name] for name in WEIGHTS} | vars(values())
     names = {name: value for name, value in names.items() if name not in VALUES}
@@ -87,7 +87,7 @@ def test_the_code_of_the_forward_pass_gives_the_true_values() -> None:
         close(value, true(name))
 
 
-def test_the_code_of_the_weight_updates_gives_the_true_gradients() -> None:
+def test_the_code_of_the_weight_updates_computes_the_true_gradients() -> None:
     _, updates, _ = code_blocks()
     total = dict.fromkeys(WEIGHTS, 0.0)
     for t in range(3):
@@ -98,7 +98,7 @@ def test_the_code_of_the_weight_updates_gives_the_true_gradients() -> None:
         close(total[name], true(f"d{name}"))
 
 
-def test_the_code_of_backpropagation_through_time_gives_the_true_gradients() -> None:
+def test_the_code_of_backpropagation_through_time_computes_the_true_gradients() -> None:
     _, _, back = code_blocks()
     tape = forward(bptt, RUN)
     names = {"T": 3, "p": tape.params, "steps": [bptt.step_of(tape, t) for t in range(3)], "deltas": derivation.deltas}
@@ -109,12 +109,12 @@ def test_the_code_of_backpropagation_through_time_gives_the_true_gradients() -> 
 
 
 @pytest.mark.parametrize("name", ["dsigmoid", "dtanh"])
-def test_the_derivatives_are_those_of_the_code(name: str) -> None:
+def test_the_derivatives_in_the_text_are_the_lines_of_code(name: str) -> None:
     (formula,) = re.findall(rf"`{name}\(y\) = (.*?)`", TEXT)
     assert f"    return {formula}\n" in inspect.getsource(getattr(derivation, name))
 
 
-def test_the_picture_has_every_edge_once_and_marks_the_misprints() -> None:
+def test_the_picture_shows_every_edge_once_and_marks_the_misprints() -> None:
     svg = {"svg": "http://www.w3.org/2000/svg"}
     groups = ElementTree.parse(PICTURE).findall(".//svg:g[@class]", svg)
     marks = {group.get("class"): [text.text for text in group.findall("svg:text", svg)] for group in groups}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +16,7 @@ import pytest
 from lstm_oracle.inputs.cases import Case, Sizes
 from lstm_oracle.run import Array
 from lstm_oracle.truth.batch import VALUES
-from manual import Params, bptt, fused
+from manual import Params, bptt, derivation, fused
 from tests.strategies import DTYPES, drawn, without_zeros
 from tests.twins import agree, forward, named, params_of, same_bits, upstream_of
 
@@ -42,6 +44,25 @@ def test_the_fast_twin_gives_what_the_literal_one_gives(sizes: Sizes, dtype: str
         tape = fused.forward(params_of(run), *start, checkpoint=checkpoint)
         agree({"h": tape.h, "C_T": tape.C_T}, {"h": values["h"], "C_T": values["C_T"]})
         agree(named(fused.backward(tape, **upstream_of(run))), gradients)
+
+
+def test_the_two_loops_that_the_docstring_opens_with_are_the_unit() -> None:
+    run = without_zeros((4, 2, 3, 5))
+    p, (T, B, D, H) = params_of(run), run.sizes
+    names = {"np": np, "sigmoid": derivation.sigmoid, "T": T, "W": p.W, "U": p.U, "b": p.b}
+    names |= {name: run.inputs[name] for name in ("x", "dh")}
+    names |= {name: np.empty((T, B, H)) for name in "figo"} | {"Δ": np.empty((T, B, 4 * H)), "dx": np.empty((T, B, D))}
+    names |= {f"{s}s": np.concatenate([run.inputs[f"{s}0"][None], np.empty((T, B, H))]) for s in "hC"}
+    names |= {"δ25": run.inputs["dh_T"], "δ11": run.inputs["dC_T"], "dW": 0, "dU": 0, "db": 0}
+    exec(textwrap.dedent("\n".join(re.findall(r"^    .*$", fused.__doc__ or "", re.M))), names)
+    tape = forward(bptt, run)
+    agree({"h": names["hs"][1:], "C": names["Cs"][1:]}, {"h": tape.h, "C": tape.C})
+    gradients = bptt.backward(tape, **upstream_of(run))
+    found = dict(
+        zip(("W", "U", "b", "x", "h0", "C0"), map(names.get, ("dW", "dU", "db", "dx", "δ25", "δ11")), strict=True)
+    )
+    wanted = {name: getattr(gradients.params, name) for name in ("W", "U", "b")}
+    agree(found, wanted | {"x": gradients.x, "h0": gradients.h0, "C0": gradients.C0})
 
 
 @pytest.mark.parametrize("B", [1, 2])

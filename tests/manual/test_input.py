@@ -19,7 +19,7 @@ PARAMS = params_of(RUN)
 X, STATE, DH = RUN.inputs["x"], RUN.inputs["h0"], RUN.inputs["dh"]
 TAPE = forward(fused, RUN)
 
-# Each function, and arguments that it accepts.
+# Each function, with arguments that it accepts.
 FORWARD = {"params": PARAMS, "x": X, "h0": STATE, "C0": STATE}
 BACKWARD = {"tape": TAPE, "dh": DH, "dh_T": STATE, "dC_T": STATE}
 FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
@@ -32,7 +32,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "bptt.backward": (bptt.backward, BACKWARD),
     "deltas": (manual.deltas, BACKWARD),
 }
-# The shape that is expected of each argument, and the axes whose sizes are free.
+# The expected shape of each argument, and the axes that may have any size.
 EXPECTED = dict.fromkeys(("h0", "C0", "dh_T", "dC_T"), "(B=2, H=4)") | {"x": "(T=5, B=2, D=3)", "dh": "(T=5, B=2, H=4)"}
 EXPECTED |= {"U": "(D=3, 4H=16)", "b": "(4H=16,)"}
 EXPECTED |= {name: {"W": "(H=", "U": "(D=3, H=4)", "b": "(H=4,)"}[name[0]] for name in WEIGHTS}
@@ -44,7 +44,7 @@ def arrays_of(function: str) -> dict[str, Array]:
 
 
 def refusal(error: type[Exception], function: str, **faulty: object) -> str:
-    """The message of the error that a function raises for a faulty argument."""
+    """Return the message of the error that a function raises for a faulty argument."""
     call, accepted = FUNCTIONS[function]
     with pytest.raises(error) as raised:
         call(**accepted | faulty)
@@ -56,7 +56,7 @@ def refusal(error: type[Exception], function: str, **faulty: object) -> str:
 FAULTS: dict[str, tuple[Callable[[Array], object], type[Exception], str]] = {
     "of another dtype": (lambda a: a.astype(np.int64), TypeError, "has dtype int64"),
     "masked": (lambda a: np.ma.masked_array(a), TypeError, "is a masked array"),
-    "ragged": (lambda a: [[1.0], [1.0, 2.0]], ValueError, "is not rectangular"),
+    "ragged": (lambda a: [[1.0], [1.0, 2.0]], ValueError, "is not a rectangular array"),
     "missing": (lambda a: None, TypeError, "is None"),
     "with an axis too many": (lambda a: a[None], ValueError, "has shape (1, "),
 }
@@ -67,30 +67,30 @@ FAULTS: dict[str, tuple[Callable[[Array], object], type[Exception], str]] = {
 def test_a_faulty_array_is_refused_by_name(function: str, fault: str) -> None:
     make, error, what = FAULTS[fault]
     for name, array in arrays_of(function).items():
-        if fault != "missing" or name[0] in "WUx":  # The others may be missing.
-            said = refusal(error, function, **{name: make(array)})
-            assert said.startswith(f"{name} {what}")
-            assert "; expected " in said
+        if fault != "missing" or name[0] in "WUx":  # the other arguments are optional
+            message = refusal(error, function, **{name: make(array)})
+            assert message.startswith(f"{name} {what}")
+            assert "; expected " in message
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_wrong_size_is_refused_by_name(function: str) -> None:
-    """A size of one as well, which NumPy would broadcast."""
+    """Sizes of 1 included, which NumPy would broadcast."""
     for name, array in arrays_of(function).items():
         for axis in (axis for axis in range(array.ndim) if (name, axis) not in FREE):
             for faulty in (np.repeat(array, 2, axis), np.take(array, [0], axis)):
-                said = refusal(ValueError, function, **{name: faulty})
-                assert said.startswith(f"{name} has shape {faulty.shape}; expected {EXPECTED.get(name, '(H, 4H), ')}")
+                message = refusal(ValueError, function, **{name: faulty})
+                assert message.startswith(f"{name} has shape {faulty.shape}; expected {EXPECTED.get(name, '(H=')}")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_arrays_of_different_precision_are_refused_by_name(function: str) -> None:
     for name, array in arrays_of(function).items():
-        said = refusal(TypeError, function, **{name: array.astype(np.float32)})
+        message = refusal(TypeError, function, **{name: array.astype(np.float32)})
         if name in ("W", "W_f"):  # the first array determines the dtype
-            assert said.startswith(f"{ {'W': 'U', 'W_f': 'W_i'}[name] } has dtype float64; expected float32")
+            assert message.startswith(f"{ {'W': 'U', 'W_f': 'W_i'}[name] } has dtype float64; expected float32")
         else:
-            assert said.startswith(f"{name} has dtype float32; expected float64")
+            assert message.startswith(f"{name} has dtype float32; expected float64")
 
 
 @pytest.mark.parametrize("function", list(FUNCTIONS)[2:])
@@ -99,8 +99,8 @@ def test_an_argument_of_another_type_is_refused_by_name(function: str) -> None:
     tapes = "manual.Tape or manual.CheckpointedTape" if function == "backward" else "manual.Tape"
     expected = "manual.Params" if name == "params" else f"{tapes}, as forward returns it"
     for other in (None, "tape", {}, X, TAPE if name == "params" else PARAMS):
-        said = refusal(TypeError, function, **{name: other})
-        assert said == f"{name} is of type {type(other).__name__}; expected {expected}"
+        message = refusal(TypeError, function, **{name: other})
+        assert message == f"{name} is of type {type(other).__name__}; expected {expected}"
 
 
 @pytest.mark.parametrize("dtype", ["U8", object, complex, bool, "M8[s]", np.float16, np.longdouble])
@@ -115,20 +115,20 @@ def test_nothing_but_float32_and_float64_is_accepted(dtype: Any) -> None:
     [
         ("forward", {"x": None}, TypeError, "x is None; expected an array of shape (T, B, D=3)"),
         ("forward", {"h0": np.ma.masked_array(STATE)}, TypeError,
-         "h0 is a masked array; expected one without a mask: h0.filled(value)"),
+         "h0 is a masked array; expected an array without a mask, such as h0.filled(value)"),
         ("forward", {"h0": [[1.0], [1.0, 2.0]]}, ValueError,
-         "h0 is not rectangular; expected an array of shape (B=2, H=4)"),
+         "h0 is not a rectangular array; expected an array of shape (B=2, H=4)"),
         ("Params", {"W": PARAMS.W > 0}, TypeError,
-         "W has dtype bool; expected float32 or float64: nothing is converted silently"),
+         "W has dtype bool; expected float32 or float64 (arrays are never converted implicitly)"),
         ("forward", {"x": X.astype("f4")}, TypeError,
-         "x has dtype float32; expected float64, the dtype of the parameters: nothing is converted silently"),
-        ("forward", {"x": X[0]}, ValueError, "x has shape (2, 3); expected 3 dimensions, (T, B, D=3)"),
-        ("Params", {"b": PARAMS.b[None]}, ValueError, "b has shape (1, 16); expected 1 dimensions, (4H=16,)"),
-        ("Params", {"W": np.ones((5, 21))}, ValueError, "W has shape (5, 21); expected (H, 4H), that is (5, 20)"),
-        ("Params", {"W": np.ones((0, 0))}, ValueError, "the hidden size H of W is 0; expected at least 1"),
+         "x has dtype float32; expected float64, the dtype of the parameters (arrays are never converted implicitly)"),
+        ("forward", {"x": X[0]}, ValueError, "x has shape (2, 3); expected (T, B, D=3)"),
+        ("Params", {"b": PARAMS.b[None]}, ValueError, "b has shape (1, 16); expected (4H=16,)"),
+        ("Params", {"W": np.ones((5, 21))}, ValueError, "W has shape (5, 21); expected (H=5, 4H=20)"),
+        ("Params", {"W": np.ones((0, 0))}, ValueError, "W has shape (0, 0); expected (H, 4H) with H ≥ 1"),
     ],
 )  # fmt: skip
-def test_the_message_says_what_was_given_and_what_was_expected(
+def test_the_message_gives_the_argument_and_what_was_expected(
     function: str, faulty: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     assert refusal(error, function, **faulty) == message
@@ -138,10 +138,10 @@ def test_the_message_says_what_was_given_and_what_was_expected(
     ("name", "faulty", "error", "message"),
     [
         ("rng", np.random.RandomState(0), TypeError, "rng is RandomState.*; expected a NumPy generator"),
-        ("input_size", np.int64(-1), ValueError, "input_size is -1; expected at least 0$"),
-        ("input_size", 2.0, TypeError, "input_size is 2.0; expected a whole number$"),
-        ("hidden_size", 0, ValueError, "hidden_size is 0; expected at least 1$"),
-        ("hidden_size", True, TypeError, "hidden_size is True; expected a whole number$"),
+        ("input_size", np.int64(-1), ValueError, "input_size is -1; expected an integer ≥ 0$"),
+        ("input_size", 2.0, TypeError, "input_size is 2.0; expected an integer ≥ 0$"),
+        ("hidden_size", 0, ValueError, "hidden_size is 0; expected an integer ≥ 1$"),
+        ("hidden_size", True, TypeError, "hidden_size is True; expected an integer ≥ 1$"),
         ("dtype", np.float16, TypeError, "dtype is float16; expected float32 or float64$"),
     ],
 )

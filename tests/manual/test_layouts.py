@@ -1,4 +1,4 @@
-"""Layouts are what the packages document, and weights and gradients go to each of them and back to the bit."""
+"""Layouts match what the packages document, and converting weights and gradients there and back is exact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manual import Params, forward
+from manual import Params, backward, forward
 from manual.layouts import LAYOUTS, Layout, pack, unpack
 from tests.manual.documented import states
 from tests.strategies import DTYPES, without_zeros
@@ -33,7 +33,7 @@ def same(one: Params, other: Params) -> bool:
 
 @st.composite
 def some_params(draw: st.DrawFn) -> Params:
-    """Weights of any value; b_f is such that b_f - 1 is a number of the dtype."""
+    """Draw weights of any values, with a b_f for which b_f - 1 has no rounding error."""
     rng = np.random.default_rng(draw(st.integers(0, 99_999)))
     H, D, dtype = draw(st.integers(1, 5)), draw(st.integers(0, 5)), draw(st.sampled_from(DTYPES))
     params = Params.init(rng, D, H)
@@ -45,7 +45,7 @@ def some_params(draw: st.DrawFn) -> Params:
 
 @st.composite
 def some_layouts(draw: st.DrawFn) -> Layout:
-    """Layouts of all kinds, those of no package included."""
+    """Draw layouts of all kinds, including those that no package has."""
     gates, joined, interleaved = "".join(draw(st.permutations("figo"))), draw(st.booleans()), draw(st.booleans())
 
     def names_of(kind: str) -> str | tuple[str, ...]:
@@ -68,7 +68,7 @@ def some_layouts(draw: st.DrawFn) -> Layout:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_layout_is_the_one_that_its_package_documents(layout: str) -> None:
+def test_a_layout_matches_the_documentation_of_its_package(layout: str) -> None:
     run = without_zeros((4, 2, 3, 5))
     params, inputs = params_of(run), [run.inputs[name] for name in ("x", "h0", "C0")]
     ours, (h, C) = forward(params, *inputs), states(layout, pack(params, layout), *inputs)
@@ -76,7 +76,7 @@ def test_a_layout_is_the_one_that_its_package_documents(layout: str) -> None:
 
 
 @given(params=some_params(), one=names, other=names, gradients=st.booleans())
-def test_weights_and_gradients_go_from_any_layout_to_any_other_and_back_to_the_bit(
+def test_converting_weights_or_gradients_to_any_layout_and_back_changes_no_bit(
     params: Params, one: str, other: str, gradients: bool
 ) -> None:
     packed = pack(params, one, gradients=gradients)
@@ -87,7 +87,7 @@ def test_weights_and_gradients_go_from_any_layout_to_any_other_and_back_to_the_b
 
 
 def read(packed: Mapping[str, Any], layout: Layout, kind: str, gate: str, unit: int, params: Params) -> Any:
-    """What a package with this layout takes for the numbers that lead to one gate of one unit."""
+    """Return the weights that a package with this layout uses for one gate of one unit."""
     at, names = layout.gates.index(gate), layout.names(kind)
     array = packed[names[at if len(names) == 4 else 0]][0 if layout.direction else ...]
     array = array.T if kind in layout.transposed else array
@@ -102,7 +102,7 @@ def read(packed: Mapping[str, Any], layout: Layout, kind: str, gate: str, unit: 
 
 
 @given(params=some_params(), layout=some_layouts())
-def test_every_number_lies_where_the_layout_says(params: Params, layout: Layout) -> None:
+def test_every_weight_is_stored_where_the_layout_says(params: Params, layout: Layout) -> None:
     D, H = params.input_size, params.hidden_size
     if not layout.b:
         params.b[:H], params.b[H:] = layout.forget_offset, 0
@@ -116,14 +116,14 @@ def test_every_number_lies_where_the_layout_says(params: Params, layout: Layout)
         for kind, numbers in held.items():
             np.testing.assert_array_equal(read(packed, layout, kind, gate, unit, params), numbers)
     assert same(unpack(packed, layout), params)
-    sizes = {"directions": 1, "D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
+    sizes = {"1": 1, "D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H}
     shapes = {name: tuple(sizes[dim] for dim in dims) for name, dims in layout.dims.items()}
     for arrays in (packed, pack(params, layout, gradients=True)):
         assert {name: array.shape for name, array in arrays.items()} == shapes
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_forget_offset_rounds_once_at_most_and_not_at_all_from_a_half_to_two(dtype: str) -> None:
+def test_a_forget_offset_rounds_at_most_once_and_not_at_all_from_a_half_to_two(dtype: str) -> None:
     rng, eps = np.random.default_rng(0), np.finfo(dtype).eps
     params = Params.init(rng, 1, 500, dtype)
     for spread in (1e-20, 0.3, 1, 50):
@@ -145,13 +145,30 @@ def test_unpack_adds_two_biases(one: float, other: float, total: float) -> None:
 
 
 @pytest.mark.parametrize("size", [1e-20, 1, -1, 1e20])
-def test_the_gradients_of_two_biases_are_the_same_up_to_rounding(size: float) -> None:
+def test_the_gradients_of_two_biases_may_differ_by_rounding(size: float) -> None:
     gradient = Params(PARAMS.W, PARAMS.U, size * np.linspace(0.5, 1, 12))
     packed = pack(gradient, "torch", gradients=True)
     assert same_bits({"b": packed[BIASES[0]]}, {"b": packed[BIASES[1]]})
     for name in BIASES:
         rounded = unpack(packed | {name: packed[name] * (1 + 2e-9)}, "torch", gradients=True)
         np.testing.assert_allclose(rounded.b, gradient.b * (1 + 1e-9), rtol=1e-15)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_gradients_of_a_backward_pass_are_packed_as_gradients(layout: str) -> None:
+    tape = forward(PARAMS, np.ones((2, 1, 2)))
+    gradients = backward(tape, np.ones((2, 1, 3))).params
+    packed = pack(gradients, layout)
+    assert same_bits(packed, pack(Params(**arrays_of(gradients)), layout, gradients=True))
+    assert same_bits(pack(unpack(packed, layout, gradients=True), layout), packed)
+    with pytest.raises(ValueError, match=r"^gradients is False, but params holds gradients; expected True, or params "):
+        pack(gradients, layout, gradients=False)
+
+
+def test_a_forget_bias_of_minus_zero_keeps_its_sign_where_nothing_is_added() -> None:
+    params = Params(PARAMS.W, PARAMS.U, np.full(12, -0.0))
+    for layout in (name for name, known in LAYOUTS.items() if not known.forget_offset):
+        assert same(unpack(pack(params, layout), layout), params)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -169,7 +186,7 @@ def test_pack_and_unpack_return_new_contiguous_arrays(layout: str, gradients: bo
     assert same_bits(arrays_of(PARAMS), kept)
 
 
-def test_arrays_may_be_nested_lists_without_a_bias_and_among_others_that_do_not_begin_with_the_prefix() -> None:
+def test_arrays_may_be_nested_or_lists_without_a_bias_and_among_others_without_the_prefix() -> None:
     nested: dict[str, Any] = {}
     for name, array in pack(PARAMS, "flax").items():
         outer, _, inner = name.partition("/")
@@ -187,7 +204,9 @@ def test_arrays_may_be_nested_lists_without_a_bias_and_among_others_that_do_not_
 
 def test_a_layout_without_a_bias() -> None:
     bare = Layout("figo", U="U", W="W")
-    with pytest.raises(ValueError, match=r"^params\.b is not what the layout has without a bias; expected a layout wi"):
+    with pytest.raises(
+        ValueError, match=r"^the layout has no bias and cannot hold params\.b; expected a layout with a bias$"
+    ):
         pack(PARAMS, bare)
     assert set(pack(PARAMS, bare, gradients=True)) == {"U", "W"}
     params = Params(PARAMS.W, PARAMS.U)

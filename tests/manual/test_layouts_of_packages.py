@@ -1,4 +1,4 @@
-"""The layouts against the packages: their layers compute our states from our arrays, and we theirs from theirs."""
+"""The layouts against the packages: with converted weights, their layers and ours compute the same states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.twins import agree, backward, fused, params_of
 
 SIZES = (4, 2, 3, 5)
 STATE = ("x", "h0", "C0")
-pytestmark = pytest.mark.filterwarnings("default")  # The packages' own warnings are none of ours.
+pytestmark = pytest.mark.filterwarnings("default")  # warnings of the packages are not errors of ours
 
 
 @cache
@@ -53,7 +53,7 @@ def states_of(package: Package, arrays: dict[str, Any], run: Case) -> tuple[dict
     return {"h": np.asarray(h), "C_T": np.asarray(C_T)}, gradients
 
 
-def test_a_layer_with_our_arrays_computes_our_states_and_gradients(package: Package) -> None:
+def test_a_layer_with_our_weights_computes_our_states_and_gradients(package: Package) -> None:
     run = without_zeros(SIZES, package.dtype)
     theirs, gradients = states_of(package, pack(params_of(run), package.layout), run)
     agree(theirs, states_by(run, params_of(run)))
@@ -63,11 +63,11 @@ def test_a_layer_with_our_arrays_computes_our_states_and_gradients(package: Pack
         agree({f"d{name}": gradient for name, gradient in found.gates().items()}, {k: ours[k] for k in list(ours)[:12]})
 
 
-def test_we_compute_the_states_of_a_layer_from_its_own_arrays_and_recognise_its_layout(package: Package) -> None:
+def test_from_the_weights_of_a_layer_we_compute_its_states_and_recognise_its_layout(package: Package) -> None:
     run, rng = without_zeros(SIZES, package.dtype), np.random.default_rng(0)
     own = flat(package.own(*SIZES[2:]))
     assert {name: array.dtype for name, array in own.items()} == dict.fromkeys(own, np.float32)
-    moved = {name: (a + rng.normal(size=a.shape)).astype(run.dtype) for name, a in own.items()}  # New biases are zero.
+    moved = {name: (a + rng.normal(size=a.shape)).astype(run.dtype) for name, a in own.items()}  # new biases are zero
     params = unpack(moved, package.layout, prefix=package.prefix)
     packed = pack(params, package.layout, prefix=package.prefix)
     assert {name: array.shape for name, array in packed.items()} == {name: array.shape for name, array in own.items()}
@@ -75,7 +75,7 @@ def test_we_compute_the_states_of_a_layer_from_its_own_arrays_and_recognise_its_
     agree(states_by(run, params), theirs)
     state = {name: run.inputs[name] for name in STATE}
     agree({"h": infer(params, **state).h}, {"h": theirs["h"]})
-    (found,) = discover(moved | state | theirs).explanations
+    (found,) = discover(moved | state | theirs).matches
     assert package.layout in found.packages
 
 

@@ -124,11 +124,11 @@ def test_a_gradient_that_left_the_range_on_its_way_comes_back(twin: ModuleType, 
 @ROWS
 @pytest.mark.parametrize("units", [4, 42])
 @pytest.mark.parametrize("gates", [*"figo", "figo"])
-@pytest.mark.parametrize("source", ["x", "h0", "h"])
+@pytest.mark.parametrize("source", ["x", "-x", "h0", "h"])
 def test_gates_saturate_on_the_side_of_their_sum(source: str, gates: str, units: int, rows: int, dtype: str) -> None:
     """Its first terms are out of range in sum, and its last ones decide: a narrow sum might stay at +inf, or be NaN.
 
-    They come of x, of the first h, or of a later h, which is nearly 1 there.
+    They come of x, of an x that is negative and not contiguous, of the first h, or of a later h, which is nearly 1.
     """
 
     def run(twin: ModuleType, size: float, **checkpoint: int) -> list[Array]:
@@ -136,10 +136,12 @@ def test_gates_saturate_on_the_side_of_their_sum(source: str, gates: str, units:
         x, h0, C0 = np.ones((3, rows, units), dtype), np.zeros((rows, units), dtype), np.full((rows, units), 2, dtype)
         terms = np.empty((units, 1), dtype)
         terms[: units // 2], terms[units // 2 :] = (1.5 * size, -1.9 * size) if source == "h" else (1e3, -1e4)
+        if source == "-x":
+            size, terms, x = -size, -terms, np.asfortranarray(x)
         for gate in gates:
-            getattr(p, f"{'U' if source == 'x' else 'W'}_{gate}")[:] = terms
+            getattr(p, f"{'U' if 'x' in source else 'W'}_{gate}")[:] = terms
         if source != "h":
-            (x if source == "x" else h0)[:] = size
+            (x if "x" in source else h0)[:] = size
         tape, states = twin.forward(p, x, h0, C0, **checkpoint), fused.infer(p, x, h0, C0)
         assert tape.params is p
         assert tape.x is x

@@ -1,4 +1,4 @@
-"""Params, read by gate and changed in place; and what the passes return."""
+"""Params, read by gate and updated in place, and the results of the passes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_init_accepts_no_inputs_a_single_unit_and_numpy_integers() -> None:
     assert Params(np.ones((1, 4)), np.ones((0, 4))).gates()["U_f"].shape == (0, 1)
 
 
-def test_the_gates_lie_side_by_side_in_the_order_f_i_g_o() -> None:
+def test_the_gates_are_side_by_side_in_the_order_f_i_g_o() -> None:
     params = params_of(RUN)
     assert list(params.gates()) == list(WEIGHTS)
     for name, gate in params.gates().items():
@@ -70,7 +70,7 @@ def test_lists_and_other_byte_orders_become_native_arrays(name: str) -> None:
             assert getattr(params, name).dtype.isnative
 
 
-def test_arrays_given_or_assigned_are_kept_so_that_updates_in_place_change_them() -> None:
+def test_arrays_are_stored_without_a_copy_so_that_updates_in_place_change_them() -> None:
     arrays = {name: getattr(params_of(RUN), name) for name in "WUb"}
     before = {name: array.copy() for name, array in arrays.items()}
     params, assigned = Params(**arrays), params_of(RUN)
@@ -84,7 +84,7 @@ def test_arrays_given_or_assigned_are_kept_so_that_updates_in_place_change_them(
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_an_update_of_a_gate_changes_its_columns_alone(name: str) -> None:
+def test_updating_a_gate_changes_only_its_columns(name: str) -> None:
     params = params_of(RUN)
     before = {gate: array.copy() for gate, array in params.gates().items()}
     setattr(params, name, getattr(params, name) + 1)
@@ -93,7 +93,7 @@ def test_an_update_of_a_gate_changes_its_columns_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*BLOCKS, *WEIGHTS])
-def test_what_does_not_fit_cannot_be_assigned_and_changes_nothing(name: str) -> None:
+def test_an_array_of_the_wrong_shape_or_dtype_is_refused_and_changes_nothing(name: str) -> None:
     params = params_of(RUN)
     dims = BLOCKS[name] if name in BLOCKS else {"W": "H=5, H=5", "U": "D=4, H=5", "b": "H=5,"}[name[0]]
     before = getattr(params, name).copy()
@@ -105,11 +105,12 @@ def test_what_does_not_fit_cannot_be_assigned_and_changes_nothing(name: str) -> 
     np.testing.assert_array_equal(getattr(params, name), before)
 
 
-def test_an_unknown_attribute_cannot_be_assigned() -> None:
-    with pytest.raises(AttributeError, match=f"^Params has no w; expected W, U, b or one of {', '.join(WEIGHTS)}$"):
-        params_of(RUN).w = RUN.inputs["h0"]
-    with pytest.raises(AttributeError):
-        params_of(RUN).hidden_size = 7  # type: ignore[misc]
+@pytest.mark.parametrize("name", ["w", "hidden_size"])
+def test_no_other_attribute_can_be_assigned(name: str) -> None:
+    with pytest.raises(
+        AttributeError, match=f"^{name} cannot be set; expected W, U, b or one of {', '.join(WEIGHTS)}$"
+    ):
+        setattr(params_of(RUN), name, 7)
 
 
 def test_gradient_descent_lowers_a_loss() -> None:
@@ -154,8 +155,33 @@ def test_a_checkpointed_tape_has_the_states_of_a_full_one() -> None:
     for name in ("C", "Cs", "f", "i", "g", "o", "tanh_C"):
         with pytest.raises(AttributeError) as raised:
             getattr(tape, name)
-        assert (
-            str(raised.value) == f"a checkpointed tape does not keep {name}; run forward without checkpoint to have it"
-        )
+        how = "call forward without checkpoint to get it"
+        assert str(raised.value) == f"a CheckpointedTape does not keep {name}; {how}"
     with pytest.raises(AttributeError, match=r"^'CheckpointedTape' object has no attribute 'c'$"):
         _ = tape.c
+
+
+@TWINS
+@pytest.mark.parametrize("upstream", [1.0, 3e38])  # the second one overflows, and the pass is repeated in float64
+def test_the_gradients_of_the_parameters_can_be_scaled_in_place(twin: ModuleType, upstream: float) -> None:
+    tape = forward(twin, without_zeros((3, 2, D, H), "float32"))
+    gradients = twin.backward(tape, np.full((3, 2, H), upstream, np.float32)).params
+    before = {name: array.copy() for name, array in gradients.gates().items()}
+    gradients.W *= 0.5
+    gradients.U_f *= 0.5
+    for name, array in gradients.gates().items():
+        halved = name[0] == "W" or name == "U_f"
+        np.testing.assert_array_equal(array, before[name] * np.float32(0.5 if halved else 1), strict=True)
+
+
+def test_every_result_is_shown_in_one_line_with_its_sizes() -> None:
+    params = params_of(RUN)
+    tape, checkpointed = manual.forward(params, *STATES), manual.forward(params, *STATES, checkpoint=2)
+    gradients = manual.backward(tape, dh_T=tape.h_T)
+    sizes = "T=3, B=2, D=4, H=5"
+    assert repr(params) == "Params(input_size=4, hidden_size=5, dtype=float64)"
+    assert repr(tape) == f"Tape({sizes}, dtype=float64)"
+    assert repr(checkpointed) == f"CheckpointedTape({sizes}, every=2, dtype=float64)"
+    assert repr(gradients) == f"Gradients({sizes}, dtype=float64)"
+    assert repr(gradients.params) == "ParamGradients(input_size=4, hidden_size=5, dtype=float64)"
+    assert repr(manual.infer(params, *STATES)) == "States(T=3, B=2, H=5, dtype=float64)"

@@ -1,4 +1,4 @@
-"""The mutants of a file: by cosmic-ray's operators and ours, each once, and none that nobody could tell."""
+"""The mutants of a file, by the operators of cosmic-ray and of `operators`: each a different program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import pickle
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from tests.mutation.operators import OPERATORS
 
 plugins.OPERATOR_PROVIDERS["more"] = OPERATORS
 
-# Of cosmic-ray's own. Of the operators that could stand for another those that give a number, and so may pass unseen:
-# a shift of floats or an order of dictionaries stops the first test. `condition` does more than AddNot, True and False.
+# Operators of cosmic-ray. An operator is replaced only by those that also return a number, because any test notices a
+# TypeError. `condition` of ours includes cosmic-ray's AddNot, and its True and False.
 BINARY = ["Add_Sub", "Sub_Add", "Mul_Add", "Mul_Div", "Div_Mul", "FloorDiv_Div", "FloorDiv_Mul", "Mod_FloorDiv"]
 BINARY += ["Mod_Mul", "Pow_Mul", "BitOr_BitAnd", "BitAnd_BitOr"]
 COMPARISON = ["Lt_LtE", "Lt_NotEq", "LtE_Lt", "LtE_Eq", "Gt_GtE", "Gt_NotEq", "GtE_Gt", "GtE_Eq"]
@@ -45,18 +45,17 @@ class Mutant:
     """One change of one file."""
 
     file: str
-    code: str
-    before: tuple[str, ...]  # the lines that it changes, and what it makes of them
-    after: tuple[str, ...]
+    code: str  # the whole file after the change
+    before: tuple[str, ...]  # the changed lines
+    after: tuple[str, ...]  # the lines in their place
     spec: MutationSpec
-    same: int  # how many before it change such lines of the same function in the same way
+    occurrence: int  # how many earlier mutants make this change to equal lines of the same function
 
     @property
     def item(self) -> WorkItem:
-        """The mutant in a session of cosmic-ray's, under a name that changes elsewhere in the file leave alone."""
-        return WorkItem.single(
-            name_of(self.file, self.spec.definition_name, self.before, self.after, self.same), self.spec
-        )
+        """The mutant in a session of cosmic-ray, with an id that does not depend on the rest of the file."""
+        parts = self.file, self.spec.definition_name, self.before, self.after, self.occurrence
+        return WorkItem.single(digest_of(*parts), self.spec)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.spec.start_pos[0]} {self.spec.definition_name or ''} {self.spec.operator_name}"
@@ -64,41 +63,42 @@ class Mutant:
 
 
 def mutants(root: Path, file: str) -> list[Mutant]:
-    """The mutants of a file in the order of its lines; kept for the next time, for to make them takes a while."""
+    """Return the mutants of a file in the order of its lines; stored in `.mutants`, because generating them is slow."""
     source = (root / file).read_text(encoding="utf-8")
     makers = [Path(__file__), Path(__file__).with_name("operators.py")]
     key = hashlib.sha256("".join([file, source, *(maker.read_text(encoding="utf-8") for maker in makers)]).encode())
-    kept = root / ".mutants" / f"{key.hexdigest()[:16]}.pickle"
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(pickle.dumps([*made(source, file)]))
-    found: list[Mutant] = pickle.loads(kept.read_bytes())
+    stored = root / ".mutants" / f"{key.hexdigest()[:16]}.pickle"
+    if not stored.exists():
+        stored.parent.mkdir(exist_ok=True)
+        stored.write_bytes(pickle.dumps([*generate(source, file)]))
+    found: list[Mutant] = pickle.loads(stored.read_bytes())
     return found
 
 
-def made(source: str, file: str) -> Iterator[Mutant]:
-    """Each mutant that does something else than the source and than those before it."""
-    seen, counts = {meaning(source)}, Counter[str]()
-    for spec in sorted(specs(source, file), key=lambda spec: spec.start_pos):
+def generate(source: str, file: str) -> Iterator[Mutant]:
+    """Yield every mutant that is another program than the source and than all mutants before."""
+    seen, counts = {fingerprint(source)}, Counter[str]()
+    for spec in sorted(mutation_specs(source, file), key=lambda spec: spec.start_pos):
         changed = mutate_code(source, plugins.get_operator(spec.operator_name)(), spec.occurrence)
         try:
-            means = meaning(changed)
+            program = fingerprint(changed)
         except SyntaxError:
             continue
-        if means not in seen:
-            seen.add(means)
-            before, after = difference(source, changed)
-            name = name_of(file, spec.definition_name, before, after)
-            yield Mutant(file, changed, before, after, spec, counts[name])
-            counts[name] += 1
+        if program not in seen:
+            seen.add(program)
+            before, after = changed_lines(source, changed)
+            change = digest_of(file, spec.definition_name, before, after)
+            yield Mutant(file, changed, before, after, spec, counts[change])
+            counts[change] += 1
 
 
-def name_of(*parts: object) -> str:
+def digest_of(*parts: object) -> str:
+    """Return a short digest of some values."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def specs(source: str, file: str) -> Iterator[MutationSpec]:
-    """Every place that an operator finds."""
+def mutation_specs(source: str, file: str) -> Iterator[MutationSpec]:
+    """Yield every place at which an operator can change the source."""
     nodes = [*ast_nodes(get_ast(source))]
     for name in NAMES:
         operator = plugins.get_operator(name)()
@@ -109,29 +109,39 @@ def specs(source: str, file: str) -> Iterator[MutationSpec]:
                 yield MutationSpec(file, name, occurrence, start, end, definition_name=definition)
 
 
-def difference(source: str, changed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The lines that differ, without their indentation and the spaces that operators leave."""
-    lines = [*difflib.ndiff(source.splitlines(), changed.splitlines())]
-    before, after = (
-        tuple(re.sub(r"(?<=[(\[{]) +| +(?= )", "", line[2:].strip()) for line in lines if line[0] == sign)
-        for sign in "-+"
-    )
+def changed_lines(source: str, changed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the lines that differ, in the source and in the changed source, each as `line_text` returns it."""
+    one, other = source.splitlines(), changed.splitlines()
+    start = common_start(one, other)  # because `ndiff` is slow on long texts
+    end = common_start(one[start:][::-1], other[start:][::-1])
+    lines = [*difflib.ndiff(one[start : len(one) - end], other[start : len(other) - end])]
+    before, after = (tuple(line_text(line[2:]) for line in lines if line[0] == sign) for sign in "-+")
     return before, after
 
 
-def meaning(source: str) -> bytes:
-    """What a program does: without docstrings, annotations, aliases of types, and what serves a type checker alone."""
-    tree = Meaning().visit(ast.parse(source))
+def common_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many lines at the beginning of two texts are equal."""
+    return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def line_text(line: str) -> str:
+    """Return a line without its indentation and the spaces that operators leave."""
+    return re.sub(r"(?<=[(\[{]) +| +(?= )", "", line.strip())
+
+
+def fingerprint(source: str) -> bytes:
+    """Return a digest of what a program does: of its syntax tree without the parts that have no effect."""
+    tree = WithoutInert().visit(ast.parse(source))
     compile(tree, "", "exec")
     return hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
-class Meaning(ast.NodeTransformer):
-    """Takes out of a program what does nothing."""
+class WithoutInert(ast.NodeTransformer):
+    """Removes docstrings, annotations, aliases of types, and what only serves a type checker."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         node.returns = None
-        if any(isinstance(made, ast.Name) and made.id == "overload" for made in node.decorator_list):
+        if any(isinstance(name, ast.Name) and name.id == "overload" for name in node.decorator_list):
             return ast.copy_location(ast.Pass(), node)
         return self.without_docstring(node)
 
@@ -166,12 +176,14 @@ class Meaning(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> Any:
         self.generic_visit(node)
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        is_false = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        is_false |= isinstance(node.test, ast.Constant) and node.test.value is False
+        if is_false and not node.orelse:
             return ast.copy_location(ast.Pass(), node)
         return node
 
     def visit_Call(self, node: ast.Call) -> Any:
         self.generic_visit(node)
-        if isinstance(node.func, ast.Name) and node.func.id == "zip":  # whose `strict` nothing can trip
+        if isinstance(node.func, ast.Name) and node.func.id == "zip":  # `strict` has no effect in a correct program
             node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
         return node

@@ -1,6 +1,6 @@
-"""What cosmic-ray's own operators leave out: operands, elements, arguments, statements, conditions, calls, names, text.
+"""Operators that cosmic-ray lacks: on operands, elements, arguments, statements, conditions, calls, names, and text.
 
-Each is one function from a node of the source to the texts that could stand there by mistake.
+Each is a function from a node of the source to the texts with which a mistake could replace the node.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ Rewrites = Callable[[Any], Iterable[str]]
 SIMPLE = {"expr_stmt", "return_stmt", "raise_stmt", "yield_expr", "atom_expr", "power", "del_stmt"}
 CHAINS = {"arith_expr", "term", "expr", "and_expr", "and_test", "or_test"}
 CALLS = {"atom_expr", "power"}
-MODULES = {"np", "jnp", "jax", "math", "door", "tolerance"}
+MODULES = {"np", "jnp", "jax", "math", "api", "tolerance"}
 NEXT_GATE = dict(zip("figo", "igof", strict=True))
 OTHER = {"h": "C", "C": "h", "W": "U", "U": "W", "T": "B", "B": "H", "D": "H", "δ25": "δ11", "δ11": "δ25"}
 
 
 def code(node: NodeOrLeaf) -> str:
+    """Return the text of a node, without the spaces before it."""
     return node.get_code(include_prefix=False)
 
 
 def statement(node: Any) -> Iterator[str]:
-    """A statement is left out, or returns nothing."""
+    """Leave out a statement, or return None."""
     if node.type in SIMPLE and node.parent.type == "simple_stmt":
         if node.type == "return_stmt":
             yield "return None"
@@ -37,20 +38,20 @@ def statement(node: Any) -> Iterator[str]:
 
 
 def condition(node: Any) -> Iterator[str]:
-    """What is decided is decided once and for all."""
+    """Make a condition constant."""
     above = node.parent
     if above is None or not hasattr(above, "children"):
         return
     before = above.children[above.children.index(node) - 1] if node is not above.children[0] else None
-    asked = getattr(before, "value", "") in ("if", "elif", "while")
-    if asked and above.type in ("if_stmt", "test", "comp_if", "while_stmt"):
+    is_condition = getattr(before, "value", "") in ("if", "elif", "while")
+    if is_condition and above.type in ("if_stmt", "test", "comp_if", "while_stmt"):
         yield "False"
         if above.type != "while_stmt":
             yield "True"
 
 
 def operand(node: Any) -> Iterator[str]:
-    """One term, factor or condition is left out."""
+    """Leave out one term, factor or condition."""
     if node.type in CHAINS:
         parts = [code(child) for child in node.children]
         for k in range(0, len(parts), 2):
@@ -59,20 +60,20 @@ def operand(node: Any) -> Iterator[str]:
 
 
 def product(node: Any) -> Iterator[str]:
-    """A product of matrices is taken entry by entry."""
+    """Replace a matrix product by a product of entries."""
     if node.type == "operator" and node.value == "@" and node.parent.type == "term":
         yield "*"
 
 
 def augmented(node: Any) -> Iterator[str]:
-    """What is added to is set, or taken from."""
+    """Replace an augmented assignment by an assignment, or by its inverse."""
     if node.type == "operator" and node.value in ("+=", "-=", "*=", "/=", "|="):
         yield "="
         yield {"+=": "-=", "-=": "+=", "*=": "/=", "/=": "*=", "|=": "&="}[node.value]
 
 
 def membership(node: Any) -> Iterator[str]:
-    """`in` and `not in` are taken for each other."""
+    """Exchange `in` and `not in`."""
     if node.type == "comp_op" and code(node).split() == ["not", "in"]:
         yield "in"
     elif node.type == "keyword" and node.value == "in" and node.parent.type == "comparison":
@@ -80,7 +81,7 @@ def membership(node: Any) -> Iterator[str]:
 
 
 def argument(node: Any) -> Iterator[str]:
-    """An argument that has a name is left out, or the last one of several."""
+    """Leave out a keyword argument, or the last of several arguments."""
     if node.type != "trailer" or node.children[0].value != "(" or len(node.children) != 3:
         return
     inside = node.children[1]
@@ -92,7 +93,7 @@ def argument(node: Any) -> Iterator[str]:
 
 
 def call(node: Any) -> Iterator[str]:
-    """A call gives back its argument, or what it was called on; a slice or a transpose is left out."""
+    """Replace a call by its first argument or by the object of the method; leave out a slice or a transpose."""
     if node.type not in CALLS:
         return
     parts = [code(child) for child in node.children]
@@ -112,7 +113,7 @@ def call(node: Any) -> Iterator[str]:
 
 
 def element(node: Any) -> Iterator[str]:
-    """An element of a list, a tuple, a set or a dictionary is left out."""
+    """Leave out an element of a list, a tuple, a set or a dictionary."""
     if node.type != "atom" or len(node.children) != 3:
         return
     opening, _, closing = (code(child) for child in node.children)
@@ -128,11 +129,12 @@ def element(node: Any) -> Iterator[str]:
 
 
 def kinds(node: Any) -> set[str]:
+    """Return the types of the children of a node."""
     return {child.type.removeprefix("sync_") for child in node.children}
 
 
 def bound(node: Any) -> Iterator[str]:
-    """A slice has one bound less."""
+    """Leave out a bound of a slice."""
     if node.type == "subscript":
         for child in node.children:
             if code(child) != ":" and child.type != "sliceop":
@@ -140,19 +142,19 @@ def bound(node: Any) -> Iterator[str]:
 
 
 def default(node: Any) -> Iterator[str]:
-    """An argument has to be given."""
+    """Leave out the default of a parameter."""
     if node.type == "param" and node.default is not None:
         yield code(node.name) + ("," if code(node).endswith(",") else "")
 
 
 def name(node: Any) -> Iterator[str]:
-    """The name of another gate, state, weight or size."""
+    """Replace a name by that of another gate, state, weight or size."""
     if node.type != "name" or node.is_definition() or node.search_ancestor("param", "import_from"):
         return
     if node.parent.type == "argument" and node is node.parent.children[0] and code(node.parent.children[1]) == "=":
         return
     text = node.value
-    if text == "T" and node.parent.type == "trailer":  # a transpose, and no number of steps
+    if text == "T" and node.parent.type == "trailer":  # a transpose, not the number of steps
         return
     if found := re.fullmatch(r"(d?[WUb]_)?([figo])", text):
         yield f"{found[1] or ''}{NEXT_GATE[found[2]]}"
@@ -163,7 +165,7 @@ def name(node: Any) -> Iterator[str]:
 
 
 def text(node: Any) -> Iterator[str]:
-    """Text is missing; of a message with values in it, one piece at a time."""
+    """Leave out a text, or one part of a formatted text."""
     if node.type == "string" and not (node.parent.type == "simple_stmt" or len(code(node)) == 2):
         yield '""'
     elif node.type == "fstring_expr" or (node.type == "fstring_string" and re.search(r"\w", node.value)):
@@ -176,7 +178,7 @@ FUNCTIONS: tuple[Rewrites, ...] = (
 
 
 def operator(rewrites: Rewrites) -> type[Operator]:
-    """The function as an operator of cosmic-ray's."""
+    """Return a function as an operator of cosmic-ray."""
 
     class Rewrite(Operator):
         def mutation_positions(self, node: Any) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:

@@ -1,4 +1,4 @@
-"""Runs the tests on mutants, each in a fork of a pytest that is started already, within a copy of the tree."""
+"""Runs the tests on mutants, each in a fork of a pytest process that is already running, in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COPIED = ("manual", "reference", "tests", "pyproject.toml", "README.md", "Makefi
 
 
 def copy_tree(root: Path, to: Path) -> None:
-    """A copy of what the tests read."""
+    """Copy the files that the tests read."""
     for name in COPIED:
         if (root / name).is_dir():
             shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -23,26 +23,27 @@ def copy_tree(root: Path, to: Path) -> None:
 
 
 class Runner:
-    """A pytest that waits for mutants of one file, in a tree of its own."""
+    """A pytest process that tests mutants of the files of a suite, in its own copy of the tree."""
 
     def __init__(self, root: Path, folder: Path, suite: dict[str, Any]) -> None:
-        self.tree, self.memory = folder / "tree", root / ".mutants"
-        self.stages, self.remember = suite["stages"], suite.get("remember", True)
+        self.tree, self.cache = folder / "tree", root / ".mutants"
+        self.stages, self.uses_cache = suite["stages"], suite.get("cache", True)
         self.environment = suite.get("environment", {})
         if not self.tree.exists():
             self.tree.mkdir(parents=True)
             copy_tree(root, self.tree)
-        self.limits: list[int] = []
+        self.limits: list[int] = []  # of CPU time in seconds, for each stage
         self.start()
 
     def start(self) -> None:
+        """Start the process, which waits for jobs."""
         to_child, from_child = os.pipe(), os.pipe()
         environment = os.environ | {
             "MUTATION_PIPES": f"{to_child[0]} {from_child[1]}",
-            "MUTATION_MEMORY": str(self.memory / "truths.pickle"),
+            "MUTATION_CACHE": str(self.cache / "truths.pickle"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PYTHONPATH": str(self.tree),
-            "JAX_COMPILATION_CACHE_DIR": str(self.memory / "jax"),
+            "PYTHONPATH": os.pathsep.join([str(self.tree), str(self.tree / "reference")]),
+            "JAX_COMPILATION_CACHE_DIR": str(self.cache / "jax"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             **self.environment,
@@ -59,7 +60,11 @@ class Runner:
         self.sink, self.source = os.fdopen(to_child[1], "w"), os.fdopen(from_child[0])
 
     def ask(self, **job: Any) -> dict[str, Any]:
-        """What came of one run of tests."""
+        """Return the result of a job, one run of tests.
+
+        Raises:
+            RuntimeError: the process has ended.
+        """
         try:
             self.sink.write(json.dumps(job) + "\n")
             self.sink.flush()
@@ -67,34 +72,39 @@ class Runner:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise RuntimeError(f"pytest ended; it said:\n{(self.tree.parent / 'log').read_text()[-3000:]}")
+            raise RuntimeError(f"pytest ended; its output:\n{(self.tree.parent / 'log').read_text()[-3000:]}")
         return json.loads(answer)
 
     def baseline(self) -> None:
-        """Run the tests on the right program, note how long they take, and remember what autodiff says there."""
+        """Run the tests on the unchanged program, to set the time limits and to fill the cache.
+
+        Raises:
+            RuntimeError: a test fails without any mutant.
+        """
         for tests in self.stages:
-            found = self.ask(file="", tests=tests, cpu=3600, wall=3600, remember=self.remember, record=True)
-            if found["status"] != 0:
-                raise RuntimeError(f"without any mutant, {found['by'] or tests} fails:\n{found.get('why')}")
-            self.limits.append(int(3 * found["seconds"]) + 5)
+            result = self.ask(file="", tests=tests, cpu=3600, wall=3600, cache=self.uses_cache, baseline=True)
+            if result["status"] != 0:
+                raise RuntimeError(f"without any mutant, {result['by'] or tests} fails:\n{result.get('why')}")
+            self.limits.append(int(3 * result["seconds"]) + 5)
 
     def judge(self, file: str, code: str) -> tuple[str, float]:
-        """The first test that fails on this text of a file, or "" if none does; and the seconds of CPU taken."""
+        """Return the first test that fails with this text of a file, or "", and the CPU time in seconds."""
         path, seconds = self.tree / file, 0.0
-        right = path.read_text(encoding="utf-8")
+        original = path.read_text(encoding="utf-8")
         path.write_text(code, encoding="utf-8")
         try:
             for tests, limit in zip(self.stages, self.limits, strict=True):
-                job = {"file": str(path), "tests": tests, "cpu": limit, "wall": 20 * limit, "remember": self.remember}
-                found = self.ask(**job)
-                seconds += found["seconds"]
-                if found["status"] != 0:
-                    return found["by"] or f"pytest ended with {found['status']}", seconds
+                job = {"file": str(path), "tests": tests, "cpu": limit, "wall": 20 * limit, "cache": self.uses_cache}
+                result = self.ask(**job)
+                seconds += result["seconds"]
+                if result["status"] != 0:
+                    return result["by"] or f"pytest ended with {result['status']}", seconds
         finally:
-            path.write_text(right, encoding="utf-8")
+            path.write_text(original, encoding="utf-8")
         return "", seconds
 
     def close(self) -> None:
+        """End the process."""
         self.sink.close()
         self.process.wait()
         self.log.close()

@@ -1,159 +1,174 @@
-"""The measurements as tables on the terminal and as POLICY.md."""
+"""The results as tables, on the terminal and in POLICY.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.policy.honest import Judged
+from lstm_oracle.diagnosis.bugs import BugKind
+from tests.policy.correct import DTYPES, JudgedRun
 from tests.policy.margins import Margin, mildest_first
-from tests.versions import listed, versions
+from tests.versions import versions, versions_text
 
 MILDEST = 8  # mistakes that are listed for each dtype
-ENOUGH = 20  # runs, for a margin to be compared
+ENOUGH = 20  # runs, for a mistake to be listed
 PACKAGES = ("numpy", "jax", "flax", "onnxruntime", "torch")
+ERROR_COLUMNS = ["runs", "false alarms", "median", "99 %", "99.9 %", "worst", "worst, in units"]
 
 
 @dataclass(frozen=True)
-class Found:
+class Results:
     """All that was measured."""
 
     seed: int
-    judged: Sequence[Judged]
-    refused: int
+    judged: Sequence[JudgedRun]
+    ill_conditioned: int  # runs that were left out
     margins: Sequence[Margin]
 
     @property
-    def alarms(self) -> list[Judged]:
-        return [one for one in self.judged if not one.ratio <= 1]
+    def false_alarms(self) -> list[JudgedRun]:
+        """The runs of correct implementations with an error above the tolerance."""
+        return [run for run in self.judged if not run.ratio <= 1]
 
 
-Figures = tuple[str, list[str], list[list[str]]]  # title, header, rows
+class TextTable(NamedTuple):
+    """A table whose cells are text."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
 
 
-def tables(found: Found) -> list[Figures]:
-    by_who = grouped(found.judged, lambda one: (one.who, one.dtype))
-    by_regime = grouped(found.judged, lambda one: (one.regime, one.dtype))
+def tables(results: Results) -> list[TextTable]:
+    """Return the tables of correct implementations, and of the mildest mistakes in each dtype."""
+    by_subject = error_rows(results.judged, lambda run: (run.subject, run.dtype))
+    by_regime = error_rows(results.judged, lambda run: (run.regime, run.dtype))
     return [
-        ("Honest implementations", ["who", "dtype", *HONEST], by_who),
-        ("The same by the regime of the values", ["regime", "dtype", *HONEST], by_regime),
-        *(mildest(comparable(found.margins), dtype) for dtype in ("float64", "float32")),
+        TextTable("Correct implementations", ["implementation", "dtype", *ERROR_COLUMNS], by_subject),
+        TextTable("Correct implementations, by regime", ["regime", "dtype", *ERROR_COLUMNS], by_regime),
+        *(mildest(comparable(results.margins), dtype.name) for dtype in DTYPES),
     ]
 
 
-HONEST = ["runs", "false alarms", "median", "99 %", "99.9 %", "worst", "in units"]
-
-
-def grouped(judged: Sequence[Judged], key: Callable[[Judged], tuple[str, str]]) -> list[list[str]]:
-    """A row for each group: the worst errors of its runs, as shares of the tolerance."""
+def error_rows(judged: Sequence[JudgedRun], key: Callable[[JudgedRun], tuple[str, str]]) -> list[list[str]]:
+    """Return a row for each group of runs: the distribution of their worst errors, relative to the tolerance."""
     rows = []
-    for names in sorted({key(one) for one in judged}):
-        some = [one for one in judged if key(one) == names]
-        ratios = [one.ratio for one in some]
-        worst = max(some, key=lambda one: one.ratio)
+    for names in sorted({key(run) for run in judged}):
+        runs = [run for run in judged if key(run) == names]
+        ratios = [run.ratio for run in runs]
+        worst = max(runs, key=lambda run: run.ratio)
         quantiles = [f"{np.quantile(ratios, q):.3f}" for q in (0.5, 0.99, 0.999)]
-        alarms = sum(not ratio <= 1 for ratio in ratios)
-        rows.append([*names, str(len(some)), str(alarms), *quantiles, f"{worst.ratio:.3f}", f"{worst.units:.1f}"])
+        false_alarms = sum(not ratio <= 1 for ratio in ratios)
+        rows.append([*names, str(len(runs)), str(false_alarms), *quantiles, f"{worst.ratio:.3f}", f"{worst.units:.1f}"])
     return rows
 
 
-def mildest(margins: Sequence[Margin], dtype: str) -> Figures:
-    """The mistakes that are hardest to tell from rounding."""
-    some = [margin for margin in margins if margin.dtype == dtype]
+def mildest(margins: Sequence[Margin], dtype: str) -> TextTable:
+    """Return the mistakes that are hardest to distinguish from rounding."""
+    of_dtype = [margin for margin in margins if margin.dtype == dtype]
     rows = [
-        [m.bug.id, m.bug.text, f"{m.wrong} of {m.runs}", multiple(m.median), multiple(m.largest)]
-        for m in mildest_first(some)[:MILDEST]
+        [m.bug.id, m.bug.text, f"{m.shown} of {m.runs}", ratio_text(m.median), ratio_text(m.largest)]
+        for m in mildest_first(of_dtype)[:MILDEST]
     ]
-    header = ["mistake", "what it is", "runs that show it", "median", "largest"]
-    return f"The mildest of {len(some)} mistakes in {dtype}, in multiples of the tolerance", header, rows
+    header = ["mistake", "description", "runs that show it", "median", "largest"]
+    return TextTable(f"The mildest of {len(of_dtype)} mistakes in {dtype}, relative to the tolerance", header, rows)
 
 
 def comparable(margins: Sequence[Margin]) -> list[Margin]:
-    """Those that were measured on enough runs."""
+    """Return the margins that were measured on enough runs."""
     return [margin for margin in margins if margin.runs >= min(ENOUGH, max(m.runs for m in margins))]
 
 
-def multiple(value: float) -> str:
+def ratio_text(value: float) -> str:
+    """Return a ratio with two digits."""
     return f"{value:.2g}" if value < 100 else f"{value:.1e}"
 
 
-def show(found: Found) -> None:
+def show(results: Results) -> None:
     """Print the tables, and every false alarm."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 140
-    for title, header, rows in tables(found):
+    for title, header, rows in tables(results):
         table = Table(*header, title=title, title_justify="left", box=box.SIMPLE_HEAD)
         for row in rows:
             table.add_row(*row)
         console.print(table)
-    console.print(summary(found))
-    for one in found.alarms:
-        console.print(f"FALSE ALARM: {one.ratio:.2f} times the tolerance, {one.who}, {one.place}")
+    console.print(summary(results))
+    for run in results.false_alarms:
+        console.print(f"FALSE ALARM: {run.ratio:.2f} times the tolerance, {run.subject}, {run.place}")
 
 
-def summary(found: Found) -> str:
-    worst = max(one.ratio for one in found.judged)
-    runs = f"{len(found.judged):,} runs of honest implementations judged, {len(found.alarms)} false alarms"
-    return f"{runs}, the worst error {worst:.2f} of the tolerance. Seed {found.seed}."
+def summary(results: Results) -> str:
+    """Return the result for correct implementations, in two sentences."""
+    worst = max(run.ratio for run in results.judged)
+    runs = f"{len(results.judged):,} runs of correct implementations were judged"
+    alarms = f"with {len(results.false_alarms)} false alarms"
+    return f"{runs}, {alarms}; the worst error was {worst:.2f} of the tolerance. The seed is {results.seed}."
 
 
-def markdown(found: Found) -> str:
-    """POLICY.md."""
-    parts = [figures(*table) for table in tables(found)]
-    compared = comparable(found.margins)
-    few = ", ".join(f"{m.bug.id} ({m.dtype}, {multiple(m.largest)})" for m in found.margins if m not in compared)
-    missed = [m for m in found.margins if m.largest <= 1]
-    runs = max(m.runs for m in found.margins)
+def markdown(results: Results) -> str:
+    """Return the text of POLICY.md."""
+    parts = [markdown_table(table) for table in tables(results)]
+    compared = comparable(results.margins)
+    others = [m for m in results.margins if m not in compared]
+    few = ", ".join(f"{m.bug.id} ({m.dtype}, {ratio_text(m.largest)})" for m in others)
+    missed = [m for m in results.margins if m.largest <= 1]
+    runs = max(m.runs for m in results.margins)
     return f"""\
 # Is the tolerance ever wrong?
 
-Written by `make false-alarms` on {date.today()}; {listed(versions(*PACKAGES))}.
+Written by `make false-alarms` on {date.today()}; {versions_text(versions(*PACKAGES))}.
 
-**Does it fail an honest LSTM?** {summary(found)}
+**Does it fail a correct LSTM?** {summary(results)}
 
-Runs are drawn as `lstm-oracle check` draws them; one of sixteen has 400 steps, and one has recurrent weights that are
-up to fourteen times as large, so that it may amplify errors. A run's error is that of its worst block and step, as a
-share of the tolerance; above 1 it is a false alarm. {found.refused} more runs were left out, on which rounding alone
-may change more than 1 %: the judge refuses them.
+Runs are drawn as `lstm-oracle check` draws them, except that one in sixteen has 400 steps, and one in sixteen has
+recurrent weights up to fourteen times as large, so that it may amplify errors. The error of a run is that of its worst
+block and step, relative to the tolerance; above 1, it is a false alarm. {results.ill_conditioned} more runs
+were left out, because rounding alone may change them by more than 1 %: the judge refuses these.
 
 {parts[0]}
 {parts[1]}
-**How far above it do mistakes lie?** Every mistake of `reference/oracle/bugs` is made on {runs} runs, drawn in the same
-way. On the run that shows it best the mildest one is this many times the tolerance:
+**By how much do mistakes exceed it?** Every mistake in `lstm_oracle.diagnosis.bugs` was made on {runs} runs, drawn as
+`lstm-oracle check` draws them. The mildest mistakes have these errors relative to the tolerance, each on the run that
+shows it best:
 
-{figures(*least(compared))}
-{below(missed)} What needs two equal sizes fits few runs and is not in these tables: {few or "none"}.
+{markdown_table(least(compared))}
+{missed_text(missed)} Mistakes that require two equal sizes can be made
+on few runs only, and are not in these tables: {few or "none"}.
 
 {parts[2]}
 {parts[3]}
-A run shows a mistake where its error is above the tolerance: one without an initial state does not show that the
-initial state is ignored. What is computed in float32 is no mistake in float32 and is left out there.
+A run shows a mistake if the error exceeds the tolerance. A run whose initial state is zero, for example, does not show
+that the initial state is ignored. In float32, computing in float32 is no mistake, and such mistakes are left out.
 """
 
 
-def least(margins: Sequence[Margin]) -> Figures:
-    """The mildest of all in each dtype, and the mildest that is not one of precision."""
+def least(margins: Sequence[Margin]) -> TextTable:
+    """Return the mildest mistake in each dtype, and the mildest that is not one of precision."""
     rows = []
-    for dtype in ("float64", "float32"):
-        some = mildest_first(margin for margin in margins if margin.dtype == dtype)
-        plain = [margin for margin in some if margin.bug.kind != "precision"]
-        rows.append([dtype, *(f"{multiple(m.largest)}, {m.bug.id}" for m in (*some[:1], *plain[:1]))])
-    return "The mildest mistakes", ["dtype", "of all", "of those that are not of precision"], rows
+    for dtype in DTYPES:
+        ordered = mildest_first(margin for margin in margins if margin.dtype == dtype.name)
+        others = [margin for margin in ordered if margin.bug.kind != BugKind.PRECISION]
+        rows.append([dtype.name, *(f"{ratio_text(m.largest)}, {m.bug.id}" for m in (*ordered[:1], *others[:1]))])
+    return TextTable("The mildest mistakes", ["dtype", "of all", "of those that are not of precision"], rows)
 
 
-def below(missed: Sequence[Margin]) -> str:
+def missed_text(missed: Sequence[Margin]) -> str:
+    """Return which mistakes are within the tolerance on all runs, in one sentence."""
     if not missed:
-        return "None lies below the tolerance on all runs."
-    return f"Below the tolerance on all runs: {', '.join(f'{m.bug.id} ({m.dtype})' for m in missed)}."
+        return "Every mistake exceeds the tolerance on some run."
+    return f"Within the tolerance on all runs: {', '.join(f'{m.bug.id} ({m.dtype})' for m in missed)}."
 
 
-def figures(title: str, header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return f"**{title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def markdown_table(table: TextTable) -> str:
+    """Return a table in Markdown, below its title."""
+    lines = [table.header, ["---"] * len(table.header), *table.rows]
+    return f"**{table.title}**\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The record of the trial agrees with itself, and names only what is in the catalogue."""
+"""The record in WILD.md is consistent, and names only mistakes of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ RECORD = (Path(__file__).parent / "WILD.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the table below a heading."""
+    """Return the cells of the table below a heading, row by row and without the header."""
     section = RECORD.split(f"## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
-def test_the_figures_are_those_of_the_tables() -> None:
-    right, first, later = rows("Right"), rows("Wrong, first"), rows("Wrong, afterwards")
-    summary = [line for line in RECORD.splitlines() if re.match(r"\| (first|then), with", line)]
+def test_the_summary_agrees_with_the_tables() -> None:
+    correct, first, second = rows("Correct"), rows("Incorrect, first set"), rows("Incorrect, second set")
+    summary = [line for line in RECORD.splitlines() if re.match(r"\| (first|second) set, with", line)]
     figures = [[int(cell) for cell in line.strip("|").split("|")[1:]] for line in summary]
-    assert [row[1] for row in figures] == [len(first), len(later)]
-    assert sum(row[0] for row in figures) == len(right) + len(first) + len(later)
-    for wrong, (_, _, verdicts, names, then, now) in zip((first, later), figures, strict=True):
+    assert [row[1] for row in figures] == [len(first), len(second)]
+    assert sum(row[0] for row in figures) == len(correct) + len(first) + len(second)
+    for incorrect, (_, _, verdicts, names, then, now) in zip((first, second), figures, strict=True):
         assert (verdicts, names) == (0, 0)
-        assert sum(row[3] != "located" for row in wrong) == then
-        assert sum((row[3] if row[4] == "same" else row[4]) != "located" for row in wrong) == now
-    assert all(row[3] == "right" and row[2].startswith("right") for row in right)
+        assert sum(row[3] != "located" for row in incorrect) == then
+        assert sum((row[3] if row[4] == "same" else row[4]) != "located" for row in incorrect) == now
+    assert all(row[3] == "correct" and row[2].startswith("correct") for row in correct)
 
 
-def test_what_is_named_is_in_the_catalogue() -> None:
-    wrong = rows("Wrong, first") + rows("Wrong, afterwards")
-    named = {id for row in wrong for id in re.findall(r"`(\w+)`", f"{row[3:]}")}
+def test_every_named_mistake_is_in_the_catalogue() -> None:
+    incorrect = rows("Incorrect, first set") + rows("Incorrect, second set")
+    named = {id for row in incorrect for id in re.findall(r"`(\w+)`", f"{row[3:]}")}
     assert len(named) > 20
     assert named <= CATALOGUE.keys()

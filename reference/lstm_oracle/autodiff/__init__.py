@@ -4,7 +4,7 @@
     gradients = autodiff.backward(params, x, h0, C0, dh, dh_T=…, dC_T=…)  # {"dW_f": …, …, "dC0": …}
     deltas = autodiff.deltas(params, x, h0, C0, dh, dh_T=…, dC_T=…)  # deltas[t][16] is δ16 at step t
 
-`params` is a mapping with one array per gate, "W_f" … "b_o". The settings of JAX remain those of the caller.
+`params` is a mapping with one array per gate, "W_f" … "b_o". The caller's JAX configuration is not changed.
 """
 
 from lstm_oracle.autodiff.lstm import backward, forward

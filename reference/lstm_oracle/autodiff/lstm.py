@@ -1,7 +1,7 @@
 """The LSTM unit in JAX: the forward pass from its equations, every gradient by autodiff.
 
-The forward equations are those of D. Fichou, "LSTM units", with a bias; nothing here knows how the
-gradients are derived by hand, and nothing is shared with `manual`.
+The forward equations are those of D. Fichou, "LSTM units", with a bias. This module contains no gradient that was
+derived by hand and shares no code with `manual`.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ Weights = Mapping[str, Any]
 
 
 def forward(params: Weights, x: Array, h0: Array | None = None, C0: Array | None = None) -> tuple[Array, Array]:
-    """The states (h, C) of every step, both (T, B, H).
+    """Return the states h and C of every step, both (T, B, H).
 
     Args:
-        params: the gate arrays by name: W_f W_i W_g W_o (H, H), U_* (D, H), b_* (H,); without a bias, zeros.
-        x: (T, B, D).
-        h0, C0: (B, H); zeros if missing.
+        params: the gate arrays by name: W_f W_i W_g W_o (H, H), U_* (D, H), b_* (H,); zeros for a missing bias.
+        x: the input sequence, (T, B, D).
+        h0, C0: the initial states, (B, H); zeros if missing.
 
-    All are float32 or all float64; a result has that dtype. Raises TypeError and ValueError with
-    the name of the array that does not fit. The settings of JAX are those of the caller afterwards.
+    All arrays are float32 or all are float64, and the results have the same dtype. The caller's JAX configuration is
+    not changed.
+
+    Raises:
+        TypeError, ValueError: an array has the wrong dtype or shape; the message has the array's name.
     """
     run = with_weights(params, x=x, h0=h0, C0=C0)
     with full_precision():
@@ -46,10 +49,17 @@ def backward(
     dh_T: Array | None = None,
     dC_T: Array | None = None,
 ) -> dict[str, Array]:
-    """The gradients {"dW_f": …, …, "db_o": …, "dx": …, "dh0": …, "dC0": …} by `jax.vjp`.
+    """Return the gradients {"dW_f": …, …, "db_o": …, "dx": …, "dh0": …, "dC0": …} by `jax.vjp`.
 
-    Args are those of `forward` and the loss gradients arriving at every h, `dh` (T, B, H), and at
-    the last h and C from beyond the last step, `dh_T` and `dC_T` (B, H); zeros if missing.
+    Each has the shape and dtype of its input.
+
+    Args:
+        params, x, h0, C0: as for `forward`.
+        dh: the loss gradient that arrives at every h, (T, B, H); zeros if missing.
+        dh_T, dC_T: those that arrive at the last h and C from beyond the last step, (B, H); zeros if missing.
+
+    Raises:
+        TypeError, ValueError: an array has the wrong dtype or shape; the message has the array's name.
     """
     run = with_weights(params, x=x, h0=h0, C0=C0, dh=dh, dh_T=dh_T, dC_T=dC_T)
     with full_precision():
@@ -59,7 +69,7 @@ def backward(
 
 
 def unroll(p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array) -> tuple[jax.Array, ...]:
-    """The unit over time: h and C of every step, then the last h and the last C."""
+    """Run the unit over time: return h and C of every step, (T, B, H), then the last h and the last C, (B, H)."""
 
     def step(state: tuple[jax.Array, jax.Array], x: jax.Array) -> tuple[Any, Any]:
         h, C = state
@@ -85,7 +95,7 @@ def pull_back(
     dh_T: jax.Array,
     dC_T: jax.Array,
 ) -> tuple[Any, ...]:
-    """The gradients with respect to p, x, h0 and C0."""
+    """Return the gradients with respect to p, x, h0 and C0."""
 
     def outputs(*inputs: Any) -> tuple[jax.Array, ...]:
         h, _, h_T, C_T = unroll(*inputs)
@@ -96,12 +106,12 @@ def pull_back(
 
 
 def weights(run: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights and biases of a run."""
+    """Return the weights and biases among the arrays of a run."""
     return {name: array for name, array in run.items() if name[:2] in ("W_", "U_", "b_")}
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """float64 where the input is float64, products at full precision, on the CPU; in this scope alone."""
+    """Configure JAX, within this context, for float64, products at full precision, and the CPU."""
     with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.default_device("cpu"):
         yield

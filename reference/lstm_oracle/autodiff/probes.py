@@ -1,8 +1,8 @@
-"""Every numbered edge of the unit by autodiff: add a zero there, and its gradient is δ.
+"""The gradient on every numbered edge of the unit, by autodiff with respect to a zero that is added there.
 
-The cell of `lstm_oracle.autodiff.lstm`, with a probe `e[n]`, an array of zeros, added to the value on edge n of
-the source's picture (manual/unit.svg). The derivative of the loss with respect to that zero is by
-definition δn: no chain rule was applied by hand to get it.
+This is the cell of `lstm_oracle.autodiff.lstm` with a probe `e[n]`, an array of zeros, added to the value on edge n of
+the source's picture (manual/unit.svg). The derivative of the loss with respect to that probe is δn by definition, so
+that no chain rule is applied by hand.
 """
 
 from __future__ import annotations
@@ -32,9 +32,15 @@ def deltas(
     dh_T: Array | None = None,
     dC_T: Array | None = None,
 ) -> list[dict[int, Array]]:
-    """The loss gradient on every edge of every step: `[{1: δ1, …, 26: δ26}, …]`, one entry per step.
+    """Return the loss gradient on every edge of every step: `[{1: δ1, …, 26: δ26}, …]`, one dictionary per step.
 
-    Args are those of `reference.backward`. The arrays are (B, H), or (B, D) on edges to x.
+    The arrays are (B, H), or (B, D) on the edges to x.
+
+    Args:
+        params, x, h0, C0, dh, dh_T, dC_T: as for `autodiff.backward`.
+
+    Raises:
+        TypeError, ValueError: an array has the wrong dtype or shape; the message has the array's name.
     """
     run = with_weights(params, x=x, h0=h0, C0=C0, dh=dh, dh_T=dh_T, dC_T=dC_T)
     T = len(run["x"])
@@ -46,12 +52,15 @@ def deltas(
 
 
 def cell(p: Weights, e: Probes, h_prev: jax.Array, C_prev: jax.Array, x: jax.Array) -> dict[str, jax.Array]:
-    """One step with a probe on every edge; all its values by name, and what leaves it on edges 1, 2, 4."""
-    return from_sums(sums(p, e, h_prev, x), e, C_prev)
+    """Compute one step with a probe on every edge.
+
+    Returns all values of the step by name, including "h_out", "h_next" and "C_next" on edges 1, 2 and 4.
+    """
+    return gates_and_states(pre_activations(p, e, h_prev, x), e, C_prev)
 
 
-def sums(p: Weights, e: Probes, h_prev: jax.Array, x: jax.Array) -> tuple[jax.Array, ...]:
-    """The products of a step, added up: what the gates f, i, g, o are functions of, on edges 16, 15, 14, 13."""
+def pre_activations(p: Weights, e: Probes, h_prev: jax.Array, x: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the pre-activations of the gates f, i, g and o, each (B, H), on edges 16, 15, 14 and 13."""
     h_prev, x = h_prev + e[25], x + e[26]
     z_f = (h_prev + e[24]) @ p["W_f"] + (x + e[23]) @ p["U_f"] + p["b_f"] + e[16]
     z_i = (h_prev + e[22]) @ p["W_i"] + (x + e[21]) @ p["U_i"] + p["b_i"] + e[15]
@@ -60,8 +69,8 @@ def sums(p: Weights, e: Probes, h_prev: jax.Array, x: jax.Array) -> tuple[jax.Ar
     return z_f, z_i, z_g, z_o
 
 
-def from_sums(z: Sequence[jax.Array], e: Probes, C_prev: jax.Array) -> dict[str, jax.Array]:
-    """The rest of a step."""
+def gates_and_states(z: Sequence[jax.Array], e: Probes, C_prev: jax.Array) -> dict[str, jax.Array]:
+    """Return the values of a step by name, from its pre-activations and the previous cell state."""
     z_f, z_i, z_g, z_o = z
     f, i = jax.nn.sigmoid(z_f) + e[12], jax.nn.sigmoid(z_i) + e[10]
     g, o = jnp.tanh(z_g) + e[9], jax.nn.sigmoid(z_o) + e[6]
@@ -76,11 +85,13 @@ def from_sums(z: Sequence[jax.Array], e: Probes, C_prev: jax.Array) -> dict[str,
 def pull_back(
     p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array, upstream: Mapping[str, jax.Array]
 ) -> tuple[dict[str, jax.Array], Probes, dict[str, jax.Array]]:
-    """Values, edges and gradients of a run, over time (T, B, ·).
+    """Return the values and the edge gradients of all steps, (T, B, H) or (T, B, D), and the gradients of the inputs.
 
-    `upstream` has a loss gradient for each way out of a step: "dh" on edge 1, "dh_next" on edge 2
-    and "dC_next" on edge 4, all (T, B, H). A loss on the last state of a shorter run is one on edges
-    2 and 4 of its last step, with zeros afterwards: so a longer array judges a shorter run.
+    Args:
+        p, x, h0, C0: the weights and biases, the input sequence, and the initial states.
+        upstream: a loss gradient (T, B, H) for each edge that leaves a step: "dh" on edge 1, "dh_next" on edge 2 and
+            "dC_next" on edge 4. In arrays padded to more steps, a gradient that arrives beyond the last step of the
+            run belongs on edges 2 and 4 of that step, with zeros afterwards.
     """
     zero = jnp.zeros((len(x), *h0.shape), x.dtype)
     zeros = {n: jnp.zeros_like(x) if n in TO_X else zero for n in EDGES}
@@ -99,7 +110,7 @@ def pull_back(
 
 
 def at_last_step(arriving: Array, T: int) -> Array:
-    """A loss gradient at the state after the last step, as one at every step."""
+    """Return a loss gradient that arrives beyond the last step, (B, H), as an array (T, B, H) of zeros before it."""
     over_time = np.zeros((T, *arriving.shape), arriving.dtype)
     over_time[-1:] = arriving
     return over_time

@@ -1,4 +1,4 @@
-"""What every candidate offers, wherever it runs."""
+"""The interface of all candidates, wherever they run."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class Candidate(ABC):
     """An LSTM to judge.
 
     Args:
-        name: what reports call it.
-        target: its name on the command line, or None if it has none.
-        layout: how its weights are arranged, "manual" or a name in `manual.layouts.LAYOUTS`.
+        name: what reports call the candidate.
+        target: the candidate's name on the command line, or None if it has none.
+        layout: how the weights are arranged, "manual" or a name in `manual.layouts.LAYOUTS`.
     """
 
-    deaths = 0  # how often its process died or was killed
+    deaths = 0  # how often the candidate's process died or was killed
 
     def __init__(self, name: str, target: str | None, layout: str = OWN_LAYOUT) -> None:
         self.name, self.target, self.layout = name, target, layout
 
     @abstractmethod
     def __call__(self, inputs: Run) -> Observation:
-        """Call it with these inputs and return what was observed."""
+        """Call the candidate with these inputs, and return what was observed."""
 
     def restart(self) -> bool:
-        """Make the next call start afresh, with no memory of earlier calls; return whether that is possible."""
+        """Discard all state of earlier calls before the next call; return whether that is possible."""
         return False
 
     def close(self) -> None:  # noqa: B027
-        """Stop whatever is running."""
+        """Stop the candidate's processes, if any."""
 
     def __enter__(self) -> Candidate:
         return self

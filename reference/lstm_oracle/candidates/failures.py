@@ -1,4 +1,4 @@
-"""What can be wrong with a candidate: wrong values, and everything else that it should not do."""
+"""The kinds of failure of a candidate: wrong values, and every kind of misbehaviour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """A kind of failure; the value is its name in JSON. Wrong values come first, then misbehaviour in this order."""
+    """A kind of failure, in the order of reports; the value is the name in JSON."""
 
     MISMATCH = "mismatch"
     RAISES = "raises"
@@ -34,27 +34,27 @@ class FailureKind(StrEnum):
 
     @property
     def description(self) -> str:
-        """What the candidate does, as the beginning of a sentence."""
+        """A description for people, which begins a sentence."""
         return DESCRIPTIONS[self]
 
 
 DESCRIPTIONS = {
     FailureKind.MISMATCH: "Returns wrong values",
     FailureKind.RAISES: "Raises an exception",
-    FailureKind.EXITS: "Ends the process",
-    FailureKind.CRASHES: "Crashes the process",
-    FailureKind.HANGS: "Does not answer in time",
-    FailureKind.RETURN_TYPE: "Does not return a mapping from name to array",
+    FailureKind.EXITS: "Exits its process",
+    FailureKind.CRASHES: "Crashes its process",
+    FailureKind.HANGS: "Does not return in time",
+    FailureKind.RETURN_TYPE: "Does not return a mapping from names to arrays",
     FailureKind.UNKNOWN_NAME: "Returns an array under an unknown name",
     FailureKind.NO_OUTPUT: "Returns no output",
-    FailureKind.LAYOUT: "Returns weight gradients that do not fit the layout",
+    FailureKind.LAYOUT: "Returns weight gradients that do not match the layout",
     FailureKind.SHAPE: "Returns an array of the wrong shape",
     FailureKind.DTYPE: "Returns an array of the wrong dtype",
     FailureKind.NOT_FINITE: "Returns NaN or infinity",
-    FailureKind.VARYING: "Returns different outputs on different runs",
-    FailureKind.WRITES_INPUTS: "Writes to its inputs",
+    FailureKind.VARYING: "Returns a different set of outputs on different runs",
+    FailureKind.WRITES_INPUTS: "Modifies its inputs",
     FailureKind.VIEWS_INPUTS: "Returns views of its inputs",
-    FailureKind.REUSES_OUTPUTS: "Overwrites arrays that it returned before",
+    FailureKind.REUSES_OUTPUTS: "Overwrites arrays that it returned earlier",
     FailureKind.UNSTABLE: "Is not deterministic",
     FailureKind.KEEPS_STATE: "Keeps state between calls",
     FailureKind.PRINTS: "Prints to standard output",
@@ -67,8 +67,8 @@ NO_RESULT = (FailureKind.RAISES, FailureKind.EXITS, FailureKind.CRASHES, Failure
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a candidate did wrong on one call, or between calls."""
+    """One failure of a candidate, on one call or across calls."""
 
     kind: FailureKind
     text: str
-    block: str = ""  # the output concerned, if it is one
+    block: str = ""  # the output concerned, or empty

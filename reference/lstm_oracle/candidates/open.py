@@ -1,8 +1,8 @@
 """Opens a candidate for a callable or a target name.
 
-A callable runs in this process, because most cannot be sent to another; if it hangs or crashes, so does this process.
-A name, `pkg.module:adapter`, is imported in a child process, which is killed after `timeout` seconds and restarted
-when it has died. A program, `exec:./program`, is started for every run.
+A callable runs in this process, because most callables cannot be sent to another process; a callable that hangs or
+crashes takes this process with it. A name, `pkg.module:adapter`, is imported in a child process, which is killed
+after `timeout` seconds and restarted after it has died. A program, `exec:./program`, is started for every run.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ def open_candidate(
 
     Args:
         adapter: the callable or the name.
-        timeout: seconds after which a call in another process counts as hanging.
-        isolate: whether a callable, too, is imported and called in a child process.
+        timeout: time limit in seconds for a call in another process, after which the call counts as hanging.
+        isolate: whether to import and call a callable in a child process as well.
         layout: how the weights and their gradients are arranged, one of `weight_layout.layout_names()`.
 
     Raises:
         TypeError: `adapter` is neither a callable nor a name.
-        TargetError: it cannot be imported or started.
+        TargetError: the adapter cannot be imported or started.
     """
     if not isinstance(adapter, str):
         if not callable(adapter):
-            raise TypeError(f"adapter is of type {type(adapter).__name__}; expected a callable or the name of one")
+            raise TypeError(f"adapter is of type {type(adapter).__name__}; expected a callable or a target name")
         if not isolate:
             return InProcess(adapter, layout)
         adapter = importable_name(adapter)
     if adapter.startswith("exec:"):
         if layout != OWN_LAYOUT:
-            raise TargetError(f"layout is {layout!r}; expected {OWN_LAYOUT!r}: programs are given the run's own arrays")
+            raise TargetError(f"layout is {layout!r}; expected {OWN_LAYOUT!r}, the only layout for programs")
         return Executable(adapter, timeout)
     if package := PACKAGES.get(adapter):
         if package.missing:
             raise TargetError(f"{adapter} is not installed: pip install {package.missing}")
         if layout != OWN_LAYOUT:
-            raise TargetError(f"layout is {layout!r}; expected {OWN_LAYOUT!r}: the adapter of {adapter} has its own")
+            raise TargetError(f"layout is {layout!r}; expected {OWN_LAYOUT!r}, which the adapter of {adapter} converts")
         return Isolated(adapter, package.target, timeout, layout)
     if not all(adapter.partition(":")):
         raise TargetError(f"{adapter!r} is not a target; {suggestion(adapter)}")
@@ -56,19 +56,18 @@ def open_candidate(
 
 
 def suggestion(target: str) -> str:
-    """Return what was probably meant by an unusable target, or else what is expected."""
+    """Return the target that was probably meant by an unusable one, or else the expected forms."""
     module = target.removesuffix(".py").strip("./").replace("/", ".")
     if target.endswith(".py") and all(part.isidentifier() for part in module.split(".")):
         return f"did you mean {module}:lstm?"
-    expected = f"pkg.module:adapter, exec:./program, or one of {', '.join(PACKAGES)}"
-    return f"expected {expected}"
+    return f"expected pkg.module:adapter, exec:./program, or one of {', '.join(PACKAGES)}"
 
 
 def importable_name(adapter: Adapter) -> str:
     """Return `pkg.module:adapter` for a callable that a child process can import."""
     module, name = getattr(adapter, "__module__", None), getattr(adapter, "__qualname__", None)
     if not module or not name or module == "__main__" or "<" in name:
-        raise TargetError(f"{adapter!r} cannot be imported by name, so it cannot be isolated; put it into a module")
+        raise TargetError(f"{adapter!r} cannot be imported by name and so cannot be isolated; define it in a module")
     return f"{module}:{name}"
 
 

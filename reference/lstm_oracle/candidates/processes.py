@@ -1,4 +1,4 @@
-"""Candidates outside this process: an adapter in a child that serves many runs, a program started for every run."""
+"""Candidates in other processes: an adapter in a child that serves many runs, and a program started for every run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from lstm_oracle.candidates.observer import Observation, check_outputs, same_bit
 from lstm_oracle.inputs.files import RunFileError, one_line, read_array, read_run, require_regular, write_run
 from lstm_oracle.run import OUTPUTS, Array, Run
 
-START_SECONDS = 180.0  # for an import, during which some packages compile
-OBSERVER_FILE = Path(observer.__file__).name  # whose frame in a traceback calls the adapter
+START_SECONDS = 180.0  # limit for an import, during which some packages compile
+OBSERVER_FILE = Path(observer.__file__).name  # in a traceback, the frame that calls the adapter
 
 
 class Isolated(Candidate):
-    """An adapter in a child process, which is restarted after it has died."""
+    """An adapter in a child process, which is restarted after it has died or was killed."""
 
     def __init__(self, name: str, target: str, timeout: float, layout: str) -> None:
         super().__init__(name, name, layout)
@@ -40,17 +40,9 @@ class Isolated(Candidate):
         self._start()
 
     def _start(self) -> None:
-        """Start the child and wait until it has imported the adapter."""
+        """Start the child, and wait until it has imported the adapter."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
-        folder = os.getcwd()
-        paths = json.dumps([*(path for path in sys.path if path not in ("", folder)), folder])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", worker.PROGRAM, paths, folder, self.imported, self.layout],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            start_new_session=True,
-        )
+        self._process = start_worker(self.imported, self.layout, self._stderr)
         assert self._process.stdin
         assert self._process.stdout
         self._requests: IO[bytes] = self._process.stdin
@@ -65,8 +57,7 @@ class Isolated(Candidate):
             self.close()
             raise
         if ready is None:
-            death = self._death()
-            raise TargetError(f"{self.imported} cannot be imported: {death.text}")
+            raise TargetError(f"{self.imported} cannot be imported: {self._death().text}")
         if "error" in ready[0]:
             self.close()
             raise TargetError(ready[0]["error"])
@@ -83,8 +74,8 @@ class Isolated(Candidate):
         except queue.Empty:
             self.close()
             self.deaths += 1
-            return Observation(problems=(Problem(FailureKind.HANGS, f"no answer within {self.timeout:g} s"),))
-        except OSError:  # it died before it had read everything
+            return Observation(problems=(Problem(FailureKind.HANGS, f"did not answer within {self.timeout:g} s"),))
+        except OSError:  # the child died before it had read the whole message
             reply = None
         return Observation(problems=(self._death(),)) if reply is None else worker.observation(reply)
 
@@ -102,16 +93,16 @@ class Isolated(Candidate):
             self._process = None
 
     def _death(self) -> Problem:
-        """Return how the child ended, and count it."""
+        """Count the death of the child, and return it as a problem."""
         assert self._process is not None
-        problem = death(self._process.wait(), last_words(self._stderr))
+        problem = death(self._process.wait(), stderr_summary(self._stderr))
         self.close()
         self.deaths += 1
         return problem
 
 
 class Executable(Candidate):
-    """A program that is given two folders: one with an `.npy` for each input, an empty one for its outputs."""
+    """A program that is passed two folders: one with an `.npy` file for each input, an empty one for its outputs."""
 
     def __init__(self, target: str, timeout: float) -> None:
         super().__init__(target, target)
@@ -121,7 +112,7 @@ class Executable(Candidate):
         except ValueError as error:
             raise TargetError(f"{target}: {error}") from None
         if not self.command:
-            raise TargetError(f"{target}: no program is named; expected exec:./program arguments")
+            raise TargetError(f"{target} names no program; expected exec:./program arguments")
         if shutil.which(self.command[0]) is None:
             raise TargetError(f"{target}: {self.command[0]} does not exist or is not executable")
 
@@ -134,7 +125,7 @@ class Executable(Candidate):
                 process = subprocess.Popen(
                     [*self.command, str(given), str(returned)],
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,  # a program may print what it likes
+                    stdout=subprocess.DEVNULL,  # programs may print
                     stderr=stderr,
                     start_new_session=True,
                 )
@@ -143,26 +134,39 @@ class Executable(Candidate):
             try:
                 status = process.wait(self.timeout)
             except subprocess.TimeoutExpired:
-                return Observation(problems=(Problem(FailureKind.HANGS, f"no end within {self.timeout:g} s"),))
+                return Observation(problems=(Problem(FailureKind.HANGS, f"did not finish within {self.timeout:g} s"),))
             finally:
                 stop(process)
             if status:
-                return Observation(problems=(death(status, last_words(stderr)),))
+                return Observation(problems=(death(status, stderr_summary(stderr)),))
             return read_outputs(inputs, given, returned)
 
     def restart(self) -> bool:
-        """Return True: every call starts the program afresh."""
+        """Return True: every call starts a new process."""
         return True
 
 
+def start_worker(target: str, layout: str, stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a child process that runs `worker.main`, with the current folder first on its path for the candidate."""
+    folder = os.getcwd()
+    paths = json.dumps([*(path for path in sys.path if path not in ("", folder)), folder])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", worker.PROGRAM, paths, folder, target, layout],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
 def read_outputs(inputs: Run, given: Path, returned: Path) -> Observation:
-    """Read what a program wrote, and compare its input files with the inputs."""
+    """Read the files that a program wrote, and compare its input files with the inputs."""
     arrays: dict[str, Array] = {}
     problems = []
     for file in sorted(returned.iterdir()):
         name = file.name.removesuffix(".npy")
         if name not in OUTPUTS or file.suffix != ".npy":
-            text = f"wrote {file.name[:40]!r}; expected any of {', '.join(OUTPUTS)}, each with the suffix .npy"
+            text = f"wrote {file.name[:40]!r}; expected any of {', '.join(OUTPUTS)}, with the suffix .npy"
             problems.append(Problem(FailureKind.UNKNOWN_NAME, text))
             continue
         try:
@@ -182,17 +186,17 @@ def read_outputs(inputs: Run, given: Path, returned: Path) -> Observation:
     return Observation(outputs, (*problems, *misfits))
 
 
-def death(status: int, words: str) -> Problem:
-    """Return the problem that a process ended with this status, and with these last words."""
-    after = f"; the last line of its standard error: {words}" if words else ""
-    if status < 0 or status > 0x7FFFFFFF:  # a signal, or what Windows calls an exception
+def death(status: int, stderr: str) -> Problem:
+    """Return the problem that a process ended, with its exit status and a summary of its standard error."""
+    after = f"; last line of standard error: {stderr}" if stderr else ""
+    if status < 0 or status > 0x7FFFFFFF:  # a signal, or an exception code of Windows
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status:#x}"
-        return Problem(FailureKind.CRASHES, f"died of {name}{after}")
-    return Problem(FailureKind.EXITS, f"ended with status {status}{after}")
+        return Problem(FailureKind.CRASHES, f"killed by {name}{after}")
+    return Problem(FailureKind.EXITS, f"exited with status {status}{after}")
 
 
-def last_words(stderr: IO[bytes]) -> str:
-    """Return the last line of standard error; if Python crashed, its message and the adapter's line instead."""
+def stderr_summary(stderr: IO[bytes]) -> str:
+    """Return the last line of standard error or, if Python crashed, its message and the frames of the adapter."""
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 10_000))
     lines = [line.strip() for line in stderr.read().decode(errors="replace").splitlines() if line.strip()]
     for k, line in enumerate(lines):
@@ -205,7 +209,7 @@ def last_words(stderr: IO[bytes]) -> str:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and every process that it started."""
+    """Kill a process and every process that it has started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (AttributeError, ProcessLookupError, PermissionError):  # on Windows, or if none is left
@@ -214,7 +218,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _forward(replies: IO[bytes], into: queue.SimpleQueue[Any]) -> None:
-    """Put every message of a child into a queue, then None."""
+    """Put every message of a child into a queue, followed by None."""
     with replies:
         try:
             while received := worker.receive(replies):

@@ -1,8 +1,8 @@
-"""The child process in which a candidate runs, so that a crash, an exit or a hang affects that process alone.
+"""The child process of a candidate, which isolates crashes, exits and hangs.
 
 The child reads runs from its standard input and writes observations to its standard output. Each message is an `.npz`
-archive preceded by its length: there is no pickle, the caller's `__main__` is not imported, and it works the same on
-every system. What the candidate prints is captured and reported.
+archive preceded by its length: nothing is pickled, the caller's `__main__` is not imported, and every operating system
+is served alike. Text that the candidate prints is captured and reported.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import numpy as np
 
 from lstm_oracle.candidates.base import TargetError
 from lstm_oracle.candidates.failures import FailureKind, Problem
-from lstm_oracle.candidates.observer import Adapter, Observation, Observer, last_line, printing
-from lstm_oracle.inputs.weight_layout import shadowing_manual
+from lstm_oracle.candidates.observer import Adapter, Observation, Observer, last_line, printed_problem
+from lstm_oracle.inputs.weight_layout import OWN_LAYOUT, require_own_manual, shadowing_manual
 from lstm_oracle.run import Array
 
 HEADER = "header"
 LENGTH = struct.Struct("<Q")
 
-# The child's program, for `python -P -c`. Arguments: the module path as JSON, the folder from which the target is
-# imported first, the target, its layout. That folder becomes the first only after our own imports, so that a module of
-# the candidate's that is named like one that we need does not stop the child from starting.
+# The child's program, for `python -P -c`. Arguments: the module search path as JSON, the candidate's folder, the target
+# and its layout. The candidate's folder comes first on the path only after our own imports, because a file there may
+# have the name of a module that we import.
 PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -50,6 +50,7 @@ def main(target: str, layout: str) -> None:
     os.dup2(printed.fileno(), 1)
     faulthandler.enable()
     try:
+        require_manual_for(target, layout)
         observer = Observer(load(target), layout)
     except TargetError as error:
         send(replies, {"error": str(error)}, {})
@@ -60,17 +61,30 @@ def main(target: str, layout: str) -> None:
         observation = observer(received[1])
         sys.stdout.flush()
         problems = [*observation.problems]
-        if printed.seek(0, os.SEEK_END) > start:  # written past Python's sys.stdout, from C
+        if printed.seek(0, os.SEEK_END) > start:  # written from C, bypassing Python's sys.stdout
             printed.seek(start)
-            problems.append(printing(printed.read(1000).decode(errors="replace")))
+            problems.append(printed_problem(printed.read(1000).decode(errors="replace")))
         send(replies, {"problems": [asdict(problem) for problem in problems]}, observation.outputs)
+
+
+def require_manual_for(target: str, layout: str) -> None:
+    """Raise TargetError if our module `manual` is needed but shadowed by a module of the candidate's.
+
+    Our own adapters of known packages need `manual`, and so does every layout except a run's own.
+    """
+    if layout == OWN_LAYOUT and not target.startswith("lstm_oracle."):
+        return
+    try:
+        require_own_manual()
+    except ImportError as error:
+        raise TargetError(str(error)) from None
 
 
 def load(target: str) -> Adapter:
     """Import the adapter `pkg.module:name`.
 
     Raises:
-        TargetError: it does not exist, fails to import, or cannot be called.
+        TargetError: the adapter does not exist, cannot be imported, or is not callable.
     """
     module, _, name = target.partition(":")
     try:
@@ -79,10 +93,10 @@ def load(target: str) -> Adapter:
             adapter = getattr(adapter, attribute)
     except (Exception, SystemExit) as error:
         other = shadowing_manual() if isinstance(error, ImportError) else None
-        hint = f"; {other} hides lstm-oracle's own module manual" if other else ""
+        hint = f"; {other} shadows lstm-oracle's module manual" if other else ""
         raise TargetError(f"{target} cannot be imported: {last_line(error)}{hint}") from None
     if not callable(adapter):
-        raise TargetError(f"{target} is of type {type(adapter).__name__}; expected something that can be called")
+        raise TargetError(f"{target} is of type {type(adapter).__name__}; expected a callable")
     return adapter
 
 

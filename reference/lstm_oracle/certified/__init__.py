@@ -1,1 +1,1 @@
-"""Certified truth in ball arithmetic: power series of the loss, and the derivation held against them."""
+"""The hand derivation held against derivatives that are certain in every digit, by power series in ball arithmetic."""

@@ -1,4 +1,4 @@
-"""`peers`: judges the known packages that are installed, one after the other, each in a process of its own."""
+"""`peers`: judges the known packages that are installed, one after another, each in a separate process."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TIMEOUT = 300.0  # seconds for one run, during which a package may compile a new
 
 @dataclass(frozen=True)
 class Peer:
-    """A package in one precision, and the report on it."""
+    """A package in one precision, with the report."""
 
     package: Package
     dtype: str
-    report: Report | None  # None if it could not be started
-    reason: str = ""  # why it could not be started, or supports no run
+    report: Report | None  # None if the package could not be started
+    reason: str = ""  # why the package could not be started, or supports no run
 
     @property
     def verdict(self) -> str:
@@ -50,7 +50,7 @@ class Peer:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """Every output that was returned."""
+        """The outputs that were returned."""
         return self.report.blocks if self.report else ()
 
     @property
@@ -60,16 +60,21 @@ class Peer:
 
     @property
     def faulty(self) -> bool:
-        """Whether it is incorrect or misbehaves."""
+        """Whether the package is incorrect or misbehaves."""
         return self.verdict in ("incorrect", "misbehaves")
 
 
 def judge_all(
     names: Sequence[str], dtypes: Sequence[str], runs: int, seed: int, progress: Callable[[int], None]
 ) -> list[Peer]:
-    """Judge these packages in these precisions.
+    """Judge packages, each in every precision.
 
-    `progress` is called with the number of runs that have been judged since the last call.
+    Args:
+        names: the packages.
+        dtypes: the precisions.
+        runs: the number of runs to draw for each package and precision.
+        seed: determines which runs are drawn.
+        progress: called with the number of runs that have been judged since the last call.
     """
     return [judge_package(PACKAGES[name], dtype, runs, seed, progress) for name in names for dtype in dtypes]
 
@@ -87,7 +92,7 @@ def judge_package(package: Package, dtype: str, runs: int, seed: int, progress: 
 
 
 def draw_cases(seed: int, runs: int, dtype: DType) -> list[Case]:
-    """Draw few sizes, each in every regime, as some packages compile for every size; then the empty sizes."""
+    """Draw cases of few sizes, because some packages compile for each, in every regime; then the empty cases."""
     drawn = (draw_case(seed, number, dtype).sizes for number in count())
     sizes = list(islice((size for size in drawn if 0 not in size), -(-runs // len(REGIMES))))
     cases = [draw_case(seed, number, dtype, sizes[number // len(REGIMES)]) for number in range(runs)]
@@ -95,7 +100,7 @@ def draw_cases(seed: int, runs: int, dtype: DType) -> list[Case]:
 
 
 def refusal(report: Report) -> str:
-    """Return why a package supports no run at all, perhaps in this precision; empty if it supports any."""
+    """Return why a package supports no run in this precision; empty if it supports any."""
     if any(trial.findings or trial.kinds - {FailureKind.RAISES} for trial in report.trials):
         return ""
     reasons = [trial.refusal or trial.problems[0].text for trial in report.trials if trial.refusal or trial.problems]
@@ -103,9 +108,9 @@ def refusal(report: Report) -> str:
 
 
 def show(peers: Sequence[Peer], seed: int) -> None:
-    """Print the table and the faults on standard output."""
+    """Print the table and the failures on standard output."""
     console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe, where rich would fold to 80 columns
+    if not console.is_terminal:  # rich would wrap lines at 80 columns in a file or a pipe
         console.width = 120
     console.print("Worst error of each package, relative to the rounding tolerance (above 1 fails):\n")
     console.print(table(peers))
@@ -133,7 +138,7 @@ def row(peer: Peer) -> list[str]:
 
 
 def judged(peer: Peer) -> int:
-    """Return how many runs returned something that was judged."""
+    """Return the number of runs with outputs that were judged."""
     return sum(bool(trial.findings) for trial in peer.report.trials) if peer.report else 0
 
 
@@ -144,7 +149,7 @@ def not_installed() -> list[Text]:
 
 
 def remarks(peer: Peer) -> list[Text]:
-    """Return what is to be said about a package beside its row."""
+    """Return why a package was not judged, or its failures."""
     head = f"\n{peer.package.title} {peer.package.version}, {peer.dtype}: "
     if peer.reason:
         return [Text(f"{head}{peer.verdict}: {peer.reason}")]
@@ -154,7 +159,7 @@ def remarks(peer: Peer) -> list[Text]:
 
 
 def conclusion(peers: Sequence[Peer], seed: int) -> Text:
-    """Return how much was judged, and the verdict in a word or two."""
+    """Return the extent of the judgement, and the verdict."""
     seconds = sum(peer.report.seconds for peer in peers if peer.report)
     by = ", ".join(f"{name} {number}" for name, number in versions().items())
     text = Text(f"\nRuns judged: {sum(map(judged, peers))}. Seed {seed}, {seconds:.0f} s; {by}.\n")

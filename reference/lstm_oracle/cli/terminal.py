@@ -1,4 +1,4 @@
-"""What the commands show: a progress bar on a terminal, and reports, in colour on a terminal."""
+"""Shows reports and a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from lstm_oracle.reports.report import Report
 from lstm_oracle.reports.text import THREAD, address, report_text
 
-# Styles for whatever a pattern matches.
+# The style of the text that each pattern matches.
 STYLES = {
     r"(?m)^CORRECT$": "bold green",
     r"(?m)^(INCORRECT|MISBEHAVES|NOT JUDGED)$": "bold red",
@@ -24,7 +24,7 @@ STYLES = {
 
 @contextmanager
 def progress(runs: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar while runs are judged, if there is a terminal; yield the function that advances it."""
+    """Show a progress bar on a terminal; yield the function that advances the bar by a number of runs."""
     console = Console(stderr=True)
     columns = TextColumn("judging runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -33,10 +33,10 @@ def progress(runs: int) -> Iterator[Callable[[int], None]]:
 
 
 def show(report: Report, end: str = "\n") -> None:
-    """Print a report on standard output as `print(report)` does, with colours on a terminal."""
+    """Print a report on standard output as `print(report)` does, but in colour on a terminal."""
     text = Text(report_text(report))
     for pattern, style in STYLES.items():
         text.highlight_regex(pattern, style)
     for thread in THREAD.finditer(text.plain):
         text.stylize(f"link {address(thread[0])}", *thread.span())
-    Console(highlight=False).print(text, end=end, soft_wrap=True)  # so that a command can be copied in one piece
+    Console(highlight=False).print(text, end=end, soft_wrap=True)  # a command can be copied in one piece

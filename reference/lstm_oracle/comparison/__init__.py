@@ -1,1 +1,1 @@
-"""Compares what candidates return with the truth, and calls with one another."""
+"""Compares the outputs of candidates with the truth, and calls of a candidate with one another."""

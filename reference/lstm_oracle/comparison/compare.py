@@ -21,16 +21,16 @@ Place = tuple[str, int | None]  # a block, and the step if it has steps
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of one run."""
+    """The result of one run: the findings on its outputs, and its problems."""
 
     id: RunId
     findings: tuple[Finding, ...] = ()
     problems: tuple[Problem, ...] = ()
-    refusal: str = ""  # why an empty run was not accepted, which is not a failure
+    refusal: str = ""  # why an empty run was refused, which is not a failure
 
     @property
     def kinds(self) -> set[FailureKind]:
-        """The kinds of failure that the run shows. NaN and infinity are not counted as wrong values as well."""
+        """The kinds of failure of the run; a block with NaN or infinity does not count as wrong values as well."""
         not_finite = {problem.block for problem in self.problems if problem.kind == FailureKind.NOT_FINITE}
         mismatch = any(block not in not_finite for block in self.wrong)
         return {problem.kind for problem in self.problems} | ({FailureKind.MISMATCH} if mismatch else set())
@@ -54,8 +54,8 @@ def in_order(outputs: Run) -> dict[str, Array]:
 def trial_of(case: Case, seen: Observation, findings: Sequence[Finding] = ()) -> Trial:
     """Return the trial of a case.
 
-    An exception on a run without steps, rows or inputs is a refusal and not a failure, because many good
-    implementations do not support empty runs. If an empty run is accepted, its outputs are judged.
+    An exception on a run without steps, rows or inputs is a refusal and not a failure, because many correct
+    implementations do not support empty runs. If the run is accepted, its outputs are judged.
     """
     if 0 in case.sizes and [problem.kind for problem in seen.problems] == [FailureKind.RAISES]:
         return Trial(case.id, refusal=seen.problems[0].text)
@@ -63,12 +63,12 @@ def trial_of(case: Case, seen: Observation, findings: Sequence[Finding] = ()) ->
 
 
 def judge_trial(case: Case, truth: Truth, seen: Observation) -> Trial:
-    """Compare what a candidate returned for a case with the truth."""
+    """Compare the outputs of a case with the truth."""
     return trial_of(case, seen, compare_outputs(truth, seen.outputs))
 
 
 def judge_trials(known: Sequence[tuple[Case, Truth]], seen: Sequence[Observation]) -> list[Trial]:
-    """Do as `judge_trial` for many cases, in a small part of the time."""
+    """Return what `judge_trial` returns for each of many cases, in a fraction of the time."""
     findings = compare_many([truth for _, truth in known], [in_order(one.outputs) for one in seen])
     return [trial_of(case, one, found) for (case, _), one, found in zip(known, seen, findings, strict=True)]
 
@@ -76,12 +76,12 @@ def judge_trials(known: Sequence[tuple[Case, Truth]], seen: Sequence[Observation
 def compare_many(
     truths: Sequence[Truth], runs: Sequence[Mapping[str, Array]], dtypes: Sequence[DType] | None = None
 ) -> list[list[Finding]]:
-    """Compare the blocks of many runs as `Truth.compare` does, one block of all runs of a batch at a time.
+    """Compare the blocks of many runs as `Truth.compare` does, one block at a time for all runs of a batch.
 
     Args:
         truths: the truth of each run.
         runs: the blocks of each run, by name.
-        dtypes: the precision at which each run is judged, or None for that of each array.
+        dtypes: the precision at which each run is judged, or None for the precision of each array.
     """
     found: list[dict[str, Finding]] = [{} for _ in truths]
     by_batch = defaultdict(list)
@@ -102,10 +102,10 @@ def compare_many(
 
 
 def first_error(truth: Truth, blocks: Mapping[str, Array], dtype: DType) -> Place | None:
-    """Return the first block that is wrong in the order of computation, and its step; None if all are right.
+    """Return the first wrong block in the order of computation, and its step; None if all blocks are right.
 
-    That is, in the forward pass, the first wrong step and in it the first wrong value; otherwise, in the backward pass,
-    the last wrong step and in it the first wrong edge; otherwise the first wrong gradient.
+    In the forward pass, this is the first wrong value of the first wrong step; otherwise, in the backward pass, the
+    first wrong edge of the last wrong step; otherwise the first wrong gradient.
     """
     wrong = [
         (name, int(step) if truth.has_steps(name, got, dtype) else None)
@@ -124,7 +124,7 @@ def first_error(truth: Truth, blocks: Mapping[str, Array], dtype: DType) -> Plac
 
 
 def first_error_text(truth: Truth, blocks: Mapping[str, Array], dtype: DType) -> str:
-    """Return the first error in words, such as "in the backward pass: dx at step 0"; empty if there is none."""
+    """Return the first error as text, such as "in the backward pass: dx at step 0"; empty if all blocks are right."""
     name, step = first_error(truth, blocks, dtype) or ("", None)
     if not name:
         return ""
@@ -133,11 +133,10 @@ def first_error_text(truth: Truth, blocks: Mapping[str, Array], dtype: DType) ->
 
 
 def require_well_conditioned(truth: Truth, outputs: Mapping[str, Array]) -> None:
-    """Raise ValueError for outputs of a run on which rounding alone may change everything."""
+    """Raise ValueError if rounding in the precision of an output may change every digit of this run."""
     for name, array in outputs.items():
         if not truth.is_well_conditioned(array.dtype):
             raise ValueError(
-                f"{name} is of a run on which rounding in {array.dtype} may change everything (chaotic, or near the "
-                "end of the range); expected a run that tells right from wrong: with fewer steps, or smaller weights "
-                "or gradients"
+                f"{name} cannot be judged: the run amplifies rounding errors in {array.dtype} too much (it is chaotic "
+                "or near the end of the range); expected a run with fewer steps, or smaller weights or gradients"
             )

@@ -1,8 +1,8 @@
-"""What must hold between calls of a candidate, whatever the correct values are."""
+"""Relations that must hold between the calls of a candidate, whatever the correct values are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,21 +10,28 @@ from lstm_oracle.candidates.failures import FailureKind, Problem
 from lstm_oracle.candidates.observer import Observation, same_bits
 from lstm_oracle.comparison.compare import compare_outputs
 from lstm_oracle.inputs.cases import Case
-from lstm_oracle.run import GRADIENTS, INPUTS, OUTPUTS, Run
+from lstm_oracle.run import GRADIENTS, INPUTS, OUTPUTS, Array, Run
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.truth import Truth
 
 Call = Callable[[Run], Observation]
-SUMMED = [name for name in GRADIENTS if name[:2] in ("dW", "dU", "db")]  # over steps and rows
-TOLERANCES = 4  # how many of them two results may differ by: each of the three calls has an error of its own
+SUMMED = [name for name in GRADIENTS if name[:2] in ("dW", "dU", "db")]  # sums over steps and rows
+TOLERANCES = 4  # by which two results may differ, because each of the three calls has an error of its own
 
 
 def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case, truth: Truth) -> Problem | None:
-    """Check that the same inputs give the same bits, at once and after a call with other inputs of the same sizes.
+    """Check that equal inputs give equal bits, at once and after a call with other inputs of the same sizes.
 
-    A difference comes either from state that a call left behind or from nondeterminism. It is state if every fresh
-    start gives the same pair of results or, where nothing can be restarted, if the first call was right and the second
-    was not.
+    A difference is caused either by state from an earlier call or by nondeterminism. It counts as state if every
+    restart leads to the same pair of results or, for a candidate that cannot be restarted, if the first call is right
+    and the second is wrong.
+
+    Args:
+        call: calls the candidate.
+        restart: restarts the candidate, and returns whether that is possible.
+        case: the inputs of the repeated calls.
+        other: the other inputs.
+        truth: the truth of `case`.
     """
 
     def pair() -> tuple[Observation, Observation]:
@@ -45,19 +52,20 @@ def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case,
         if problem.kind == FailureKind.REUSES_OUTPUTS:
             return problem
     if changed := difference(first, call(case.inputs)):
-        text = f"after a call with other inputs, a repeated call with the first inputs {changed}"
+        text = f"after a call with other inputs, a call with the first inputs {changed}"
         return Problem(FailureKind.KEEPS_STATE, text)
     return None
 
 
 def difference(first: Observation, again: Observation) -> str:
-    """Return how a repeated call differs, as the end of a sentence; empty if it does not."""
+    """Return how a repeated call differs, as the end of a sentence; empty if nothing differs."""
     if not again.has_outputs or first.outputs.keys() != again.outputs.keys():
         return again.problems[0].text if again.problems else f"returns {', '.join(again.outputs) or 'nothing'}"
     for name, array in first.outputs.items():
         if not same_bits(array, again.outputs[name]):
             with np.errstate(all="ignore"):
-                return f"gives a different {name}, by up to {np.max(np.abs(array - again.outputs[name])):.2g}"
+                error = np.max(np.abs(array - again.outputs[name]))
+            return f"returns a different {name}, by up to {error:.2g}"
     return ""
 
 
@@ -67,61 +75,72 @@ def is_right(truth: Truth, seen: Observation) -> bool:
 
 
 def split_equals_whole(call: Call, case: Case, truth: Truth, whole: Observation) -> Problem | None:
-    """Check that a sequence in two parts, with states passed on and gradients passed back, gives the same results."""
-    T, run = case.sizes[0], case.inputs
-    names = whole.outputs.keys()
-    if T < 2 or "h" not in names or not names & {"C", "C_T"}:
+    """Check that a sequence computed in two parts equals the whole."""
+    T = case.sizes[0]
+    if T < 2 or not has_states(whole.outputs):
         return None
     cut = (T + 1) // 2
-    early = run | {name: run[name][:cut] for name in ("x", "dh")}
-    late = run | {name: run[name][cut:] for name in ("x", "dh")}
-    first = call(early).outputs
-    if "h" not in first or not first.keys() & {"C", "C_T"}:
-        return None
-    second = call(late | {"h0": first["h"][-1], "C0": first["C_T"] if "C_T" in first else first["C"][-1]}).outputs
-    if "dh0" in second and "dC0" in second:
-        first = call(early | {"dh_T": second["dh0"], "dC_T": second["dC0"]}).outputs
-    else:  # the forward pass alone
-        first = {name: array for name, array in first.items() if name in ("h", "C")}
-    joined = {
-        name: first[name] + second[name] if name in SUMMED else np.concatenate([first[name], second[name]])
-        for name in common(first, second)
-    }
-    joined |= {name: first[name] for name in ("dh0", "dC0") if name in first}  # each is of one part alone
-    joined |= {name: second[name] for name in ("C_T",) if name in second}
+    joined = computed_in_two_parts(call, case.inputs, cut)
     text = f"between the whole sequence and its two parts, cut before step {cut}"
     return mismatch(FailureKind.SPLIT, truth, joined, whole.outputs, text)
 
 
+def has_states(outputs: Run) -> bool:
+    """Return whether the outputs contain the states with which a later sequence can continue."""
+    return "h" in outputs and ("C" in outputs or "C_T" in outputs)
+
+
+def computed_in_two_parts(call: Call, run: Run, cut: int) -> dict[str, Array]:
+    """Return the outputs of a sequence cut before a step; empty if the first part does not return its states.
+
+    The states of the first part are passed on to the second, and the gradients of the second are passed back.
+    """
+    early = {**run} | {name: run[name][:cut] for name in ("x", "dh")}
+    late = {**run} | {name: run[name][cut:] for name in ("x", "dh")}
+    first = call(early).outputs
+    if not has_states(first):
+        return {}
+    second = call(late | {"h0": first["h"][-1], "C0": first["C_T"] if "C_T" in first else first["C"][-1]}).outputs
+    if "dh0" in second and "dC0" in second:
+        first = call(early | {"dh_T": second["dh0"], "dC_T": second["dC0"]}).outputs
+    else:  # compare only the forward pass
+        first = {name: array for name, array in first.items() if name in ("h", "C")}
+    at_the_ends = {"C_T": second, "dh0": first, "dC0": first}
+    joined = {name: join(name, (first, second), "T") for name in common(first, second) if name not in at_the_ends}
+    return joined | {name: part[name] for name, part in at_the_ends.items() if name in part}
+
+
 def rows_are_independent(call: Call, case: Case, truth: Truth, whole: Observation) -> Problem | None:
-    """Check that a batch in two parts gives the same results."""
+    """Check that a batch computed in two parts equals the whole."""
     B = case.sizes[1]
     if B < 2:
         return None
-    parts = []
-    for rows in (slice(0, 1), slice(1, B)):
-        part = {
-            name: array.take(range(B)[rows], INPUTS[name].index("B")) if "B" in INPUTS[name] else array
-            for name, array in case.inputs.items()
-        }
-        parts.append(call(part).outputs)
-    joined = {
-        name: parts[0][name] + parts[1][name]
-        if name in SUMMED
-        else np.concatenate([part[name] for part in parts], OUTPUTS[name].index("B"))
-        for name in common(*parts)
-    }
+    first, others = (call(rows_of(case.inputs, rows)).outputs for rows in (range(1), range(1, B)))
+    joined = {name: join(name, (first, others), "B") for name in common(first, others)}
     text = f"between the whole batch and its two parts, the first row and the other {B - 1}"
     return mismatch(FailureKind.ROWS, truth, joined, whole.outputs, text)
 
 
+def rows_of(run: Run, rows: range) -> dict[str, Array]:
+    """Return the inputs of some rows of the batch."""
+    return {
+        name: array.take(rows, INPUTS[name].index("B")) if "B" in INPUTS[name] else array for name, array in run.items()
+    }
+
+
+def join(name: str, parts: Sequence[Run], dim: str) -> Array:
+    """Return an output of the whole from those of its parts: their sum, or else their concatenation along `dim`."""
+    arrays = [part[name] for part in parts]
+    return np.sum(arrays, axis=0) if name in SUMMED else np.concatenate(arrays, OUTPUTS[name].index(dim))
+
+
 def common(one: Run, other: Run) -> list[str]:
-    """Return the names of the outputs that both have."""
+    """Return the names of the outputs that both runs have."""
     return [name for name in OUTPUTS if name in one and name in other]
 
 
 def mismatch(kind: FailureKind, truth: Truth, joined: Run, whole: Run, where: str) -> Problem | None:
-    """Return a problem for the first block in which two results differ by more than rounding explains."""
+    """Return a problem for the first output in which two results differ by more than rounding errors, or None."""
     for name in common(joined, whole):
         if not np.isfinite(whole[name]).all():
             continue

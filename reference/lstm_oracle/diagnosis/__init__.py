@@ -1,1 +1,1 @@
-"""Finds out what is wrong: the known mistakes that match the outputs, or else the narrowest location."""
+"""Diagnoses wrong outputs: finds the known mistakes that match them, or else locates the error."""

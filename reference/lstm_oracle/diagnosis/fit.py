@@ -1,228 +1,146 @@
-"""Holds variants of the unit against what a program gave on one run.
-
-The outputs are cut into cells, so that a variant can be right in some and wrong in others: one cell
-for each block, and for h, C and dx one for each step.
-"""
+"""Compares hypotheses with the outputs of an implementation on one run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs import Bug, ShapeMismatch, Unit, compose
-from lstm_oracle.run import OUTPUTS, Array, DType
+from lstm_oracle.diagnosis.bugs import BugKind, ShapeMismatch, Unit
+from lstm_oracle.diagnosis.evidence import Evidence, Partition
+from lstm_oracle.diagnosis.hypothesis import Hypothesis, Simulation
+from lstm_oracle.run import Array, DType
 from lstm_oracle.truth import tolerance
-from lstm_oracle.truth.truth import Truth
 
-FORWARD = ("h", "C", "C_T")
-Cell = tuple[str, int | None]  # a block, and the step if it has steps
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a program gave on one run.
-
-    Args:
-        inputs: a complete run.
-        truth: what it should have given.
-        outputs: what it gave, any subset of `lstm_oracle.run.OUTPUTS`.
-        dtype: the precision to judge at.
-    """
-
-    inputs: Mapping[str, Array]
-    truth: Truth
-    outputs: Mapping[str, Array]
-    dtype: DType
-
-
-def fits_shapes(e: Evidence) -> bool:
-    """Whether a run's outputs have the names and shapes that they must have."""
-    return all(name in OUTPUTS and array.shape == e.truth.blocks[name].shape for name, array in e.outputs.items())
-
-
-def is_finite(e: Evidence) -> bool:
-    """Whether a run's outputs are numbers throughout."""
-    return all(bool(np.isfinite(array).all()) for array in e.outputs.values())
-
-
-@dataclass(frozen=True)
-class Program:
-    """The unit with some mistakes."""
-
-    bugs: tuple[Bug, ...] = ()
-    base: type[Unit] = Unit
-
-    def with_(self, *more: Bug) -> Program:
-        """This program with more mistakes."""
-        return Program(tuple(sorted({*self.bugs, *more}, key=lambda bug: bug.number)), self.base)
+SEARCH_FACTOR = 4.0  # the search allows errors of this many tolerances, because each hypothesis rounds differently
+SMALLEST_LIMIT = 2e-11  # relative error that the search allows in any case: no mistake is as small in float64
+LARGEST_TOLERANCE = 1e4  # upper bound of the tolerance measured for a hypothesis, in units of rounding
 
 
 class Fit:
-    """One run, and how well programs explain it."""
+    """The evidence of one run, with which hypotheses are compared place by place.
 
-    LENIENT = 4.0  # while searching, so many tolerances; in float64 a mistake is never as small as RELATIVE
-    RELATIVE = 2e-11
-    WORST = 1e4  # no tolerance of a variant's own is larger, in units of rounding
+    Attributes:
+        evidence: the outputs and the truth of the run.
+        partition: the places of the outputs.
+        simulation: the outputs of hypotheses on the run.
+        returned: the outputs of the implementation as one vector, (N,).
+        scales: the scale of rounding at each place, (P,).
+        allowed: the tolerance at each place, (P,), in units of rounding.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
-        self.run = {name: np.asarray(array, np.float64) for name, array in evidence.inputs.items()}
-        names = [name for name in OUTPUTS if name in evidence.outputs and evidence.outputs[name].size]
-        self.cells: list[Cell] = []
-        starts, scales, allowed, place = [], [], [], 0
-        for name in names:
-            array = evidence.outputs[name]
-            timed = OUTPUTS[name][0] == "T"
-            steps = len(array) if timed else 1
-            scale = np.asarray(evidence.truth.scales[name], np.float64)
-            for t in range(steps):
-                self.cells.append((name, t if timed else None))
-                starts.append(place)
-                scales.append(float(np.max(scale[t])) if timed else float(scale.max()))
-                allowed.append(evidence.truth.tolerance(name))
-                place += array.size // steps
-        self.names = names
-        self.starts = np.array(starts, int)
-        self.scales, self.allowed = np.array(scales), np.array(allowed)
-        self.forward_cells = sum(name in FORWARD for name, _ in self.cells)
-        self.got = self.flat(evidence.outputs)
-        eps = float(np.finfo(evidence.dtype).eps)
-        self.limit = np.maximum(self.LENIENT * self.allowed * eps, self.RELATIVE)
-        self.keep = 1  # programs of so many mistakes are kept, as a start for those with one more
-        self.units: dict[Program, Unit | None] = {}
-        self.known: dict[tuple[Program, bool], Array | None] = {}
+        self.partition = Partition(evidence.outputs)
+        self.simulation = Simulation(evidence.inputs, self.partition)
+        self.returned = self.partition.flatten(evidence.outputs)
+        self.scales = np.array([largest_scale(evidence, name, step) for name, step in self.partition.places])
+        self.allowed = np.array([evidence.truth.tolerance(name) for name, _ in self.partition.places])
+
+    @cached_property
+    def limit(self) -> Array:
+        """The relative error that the search allows at each place, (P,)."""
+        return np.maximum(SEARCH_FACTOR * self.allowed * float(np.finfo(self.evidence.dtype).eps), SMALLEST_LIMIT)
 
     @property
     def search_cost(self) -> float:
-        """How well the run suits a search, least is best: a small run in which nothing vanishes."""
-        T, B, D = self.run["x"].shape
-        H = self.run["h0"].shape[1]
-        zero = sum(not np.any(self.run[name]) for name in ("h0", "C0", "dh", "dh_T", "dC_T", "b_f"))
+        """A measure of how unsuitable the run is for a search: least for a small run without inputs that are zero."""
+        inputs = self.simulation.inputs
+        T, B, D = inputs["x"].shape
+        H = inputs["h0"].shape[1]
+        zero = sum(not np.any(inputs[name]) for name in ("h0", "C0", "dh", "dh_T", "dC_T", "b_f"))
         small = (T < 3) + (B < 2) + (D < 2) + (H < 2) + (D == H) + (T == B)
-        return 100 * (zero + small) + 10 * T + (B * (D + H)) / 10 - 20 * len(self.names)
+        return 100 * (zero + small) + 10 * T + (B * (D + H)) / 10 - 20 * len(self.partition.names)
 
-    def flat(self, blocks: Mapping[str, Array], names: Sequence[str] | None = None) -> Array:
-        """Blocks as one vector."""
-        chosen = self.names if names is None else names
-        return np.concatenate([np.asarray(blocks[name], np.float64).ravel() for name in chosen] or [np.zeros(0)])
+    # Compared with the truth.
 
-    def worst(self, values: Array) -> Array:
-        """The largest magnitude in each cell."""
-        starts = self.starts[self.starts < len(values)]
-        if not len(starts):
-            return np.zeros(0)
-        return np.maximum.reduceat(np.abs(values), starts)
+    def wrong_places(self) -> Array:
+        """Return which places have an error above the tolerance, (P,)."""
+        return ~(self.partition.largest(self._error_units()) <= self.allowed)
 
-    def wrong(self) -> Array:
-        """The cells that are not the truth's."""
-        return ~(self.worst(self._truth_units()) <= self.allowed)
+    def count_wrong_numbers(self) -> int:
+        """Return how many entries of the outputs have an error above the tolerance."""
+        return int(np.sum(~(self._error_units() <= self.partition.repeat(self.allowed))))
 
-    def wrong_numbers(self) -> int:
-        """How many numbers are not the truth's."""
-        return int(np.sum(~(self._truth_units() <= self.by_number(self.allowed))))
-
-    def _truth_units(self) -> Array:
-        """The error of every number in units of rounding."""
+    def _error_units(self) -> Array:
+        """Return the error of every entry, (N,), in units of rounding."""
         with np.errstate(all="ignore"):
-            error = self.got - self.flat(self.evidence.truth.blocks)
-            return tolerance.units(error, self.by_number(self.scales), self.evidence.dtype)
+            error = self.returned - self.partition.flatten(self.evidence.truth.blocks)
+            return tolerance.units(error, self.partition.repeat(self.scales), self.evidence.dtype)
 
-    def by_number(self, by_cell: Array) -> Array:
-        """What the numbers of each cell have in common, for each of them."""
-        return np.repeat(by_cell, np.diff(np.append(self.starts, len(self.got))))
+    # Compared with hypotheses, as the search does.
 
-    def values(self, program: Program, forward_only: bool = False) -> Array | None:
-        """What a program gives; None where the sizes do not let it run."""
-        key = program, forward_only
-        if key not in self.known:
-            with np.errstate(all="ignore"):
-                try:
-                    self.known[key] = self._values(program, forward_only)
-                except ShapeMismatch:
-                    self.known[key] = None
-        return self.known[key]
+    def matching_places(self, hypothesis: Hypothesis, forward_only: bool = False, keep: bool = False) -> Array | None:
+        """Return at which places a hypothesis matches the outputs, or None if the sizes do not allow its mistakes.
 
-    def _values(self, program: Program, forward_only: bool) -> Array:
-        names = [name for name in self.names if name in FORWARD]
-        if forward_only or len(names) == len(self.names):
-            return self.flat(compose(program.bugs)(self.run).states(), names)
-        unit = compose(program.bugs, program.base)(self.run)
-        states = self._prepare(unit, program)
-        found = self.flat(states | (unit.gathered() if unit.δ else unit.gradients()))
-        if len(program.bugs) <= self.keep:
-            self.units[program] = unit
-        return found
-
-    def _prepare(self, unit: Unit, program: Program) -> dict[str, Array]:
-        """Take from a program with one mistake fewer what that mistake does not touch."""
-        last = program.bugs[-1] if program.bugs else None
-        if last and last.kind in ("gradient", "update"):
-            less = self.units.get(Program(program.bugs[:-1], program.base))
-            if less:
-                unit.steps, unit.notes = less.steps, dict(less.notes)
-                if last.kind == "update":
-                    unit.δ, unit.start = less.δ, less.start
-                return unit.restated()
-        return unit.states()
-
-    def right(self, program: Program, forward_only: bool = False) -> Array | None:
-        """The cells that a program explains, leniently."""
-        values = self.values(program, forward_only)
+        See `Simulation.outputs` for the arguments.
+        """
+        values = self.simulation.outputs(hypothesis, forward_only, keep)
         if values is None:
             return None
         with np.errstate(all="ignore"):
-            error, size = self.worst(values - self.got[: len(values)]), self.worst(values)
-            return error <= self.limit[: len(size)] * np.maximum(self.scales[: len(size)], size)
+            return self._close(values, self.returned[: len(values)], self.partition.largest(values))
 
-    def differs(self, values: Array, others: Array) -> Array:
-        """The cells in which two programs give different values."""
+    def differing_places(self, values: Array, others: Array) -> Array:
+        """Return at which places two vectors of outputs differ."""
         with np.errstate(all="ignore"):
-            error, size = self.worst(values - others), np.maximum(self.worst(values), self.worst(others))
-            return ~(error <= self.limit[: len(size)] * np.maximum(self.scales[: len(size)], size))
+            size = np.maximum(self.partition.largest(values), self.partition.largest(others))
+            return ~self._close(values, others, size)
 
-    def explained(self, program: Program) -> bool:
-        """Whether a program gives all of this run's outputs, to within rounding.
+    def _close(self, values: Array, others: Array, size: Array) -> Array:
+        error, count = self.partition.largest(values - others), len(size)
+        close: Array = error <= self.limit[:count] * np.maximum(self.scales[:count], size)
+        return close
 
-        The policy is the judge's (`lstm_oracle.truth.tolerance`), with the program in the place of the
-        truth: its values set the scales, and what it loses in float32 the tolerance.
+    # Compared with a hypothesis, as the judge does.
+
+    def matches(self, hypothesis: Hypothesis) -> bool:
+        """Return whether a hypothesis matches all outputs to within rounding.
+
+        The policy is that of the judge (`lstm_oracle.truth.tolerance`), with the hypothesis in place of the truth: its
+        values set the scales, and its losses in float32 the tolerance.
         """
-        if self.values(program) is None:
+        if self.simulation.outputs(hypothesis) is None:
             return False
         with np.errstate(all="ignore"):
-            unit = compose(program.bugs, program.base)(self.run)
-            blocks = unit.states() | unit.gradients()
-            units = self._units(unit, blocks, self.got, self.evidence.dtype)
+            unit, blocks = hypothesis.run(self.simulation.inputs)
+            values, scales = self.partition.flatten(blocks), self._scales_of(unit)
+            units = self._worst_units(self.returned - values, scales, self.evidence.dtype)
             allowed = self.allowed
-            if np.any(units > allowed) and not any(bug.kind == "precision" for bug in program.bugs):
-                rough = compose(program.bugs, program.base)(
-                    {name: array.astype(np.float32) for name, array in self.run.items()}
-                )
-                lost = self._units(unit, blocks, self.flat(rough.states() | rough.gradients()), np.dtype(np.float32))
-                own = tolerance.tolerance(float(np.max(lost, initial=0)), len(self.run["x"]))
-                allowed = np.maximum(allowed, min(own, self.WORST))
+            if np.any(units > allowed) and not any(bug.kind == BugKind.PRECISION for bug in hypothesis.bugs):
+                allowed = np.maximum(allowed, self._tolerance_of(hypothesis, values, scales))
             return bool(np.all(units <= allowed))
 
-    def overflows_as(self, program: Program) -> bool:
-        """Whether a program, in the precision of this run, gives what is no number in the same blocks."""
+    def _worst_units(self, error: Array, scales: Array, dtype: DType) -> Array:
+        return tolerance.units(self.partition.largest(error), scales, dtype)
+
+    def _scales_of(self, unit: Unit) -> Array:
+        """Return the scale of rounding at each place, (P,), or that of the unit's own values if larger."""
+        if not unit.T:
+            return self.scales
+        blocks = tolerance.scales(unit.run, unit.scale_blocks())
+        own = [np.max(blocks[name][t] if t is not None else blocks[name]) for name, t in self.partition.places]
+        return np.maximum(self.scales, np.nan_to_num(own, posinf=0))
+
+    def _tolerance_of(self, hypothesis: Hypothesis, values: Array, scales: Array) -> float:
+        """Return the tolerance that follows from what a hypothesis loses in float32."""
+        inputs = {name: array.astype(np.float32) for name, array in self.simulation.inputs.items()}
+        _, blocks = hypothesis.run(inputs)
+        lost = self._worst_units(self.partition.flatten(blocks) - values, scales, np.dtype(np.float32))
+        return min(tolerance.tolerance(float(np.max(lost, initial=0)), len(inputs["x"])), LARGEST_TOLERANCE)
+
+    def overflows_alike(self, hypothesis: Hypothesis) -> bool:
+        """Return whether a hypothesis, in the precision of the run, has NaN or infinity in the same outputs."""
         dtype, outputs = self.evidence.dtype, self.evidence.outputs
         with np.errstate(all="ignore"):
             try:
-                unit = compose(program.bugs, program.base)(
-                    {n: a.astype(dtype) for n, a in self.evidence.inputs.items()}
-                )
-                found = unit.states() | unit.gradients()
+                _, blocks = hypothesis.run({name: a.astype(dtype) for name, a in self.evidence.inputs.items()})
             except ShapeMismatch:
                 return False
-        return all(np.isfinite(found[name]).all() == np.isfinite(outputs[name]).all() for name in self.names)
+        return all(np.isfinite(blocks[name]).all() == np.isfinite(outputs[name]).all() for name in self.partition.names)
 
-    def _units(self, unit: Unit, blocks: Mapping[str, Array], got: Array, dtype: DType) -> Array:
-        """The worst error in each cell against a program, in units of rounding by its own scales."""
-        scales = self.scales
-        if unit.T:
-            own = tolerance.scales(unit.run, unit.blocks())
-            mine = [np.max(own[name][t] if t is not None else own[name]) for name, t in self.cells]
-            scales = np.maximum(scales, np.nan_to_num(mine, posinf=0))
-        values = self.flat(blocks)
-        return tolerance.units(self.worst(got - values), scales, dtype)
+
+def largest_scale(evidence: Evidence, name: str, step: int | None) -> float:
+    """Return the largest scale of rounding at a place."""
+    scale = np.asarray(evidence.truth.scales[name], np.float64)
+    return float(np.max(scale if step is None else scale[step]))

@@ -1,1 +1,1 @@
-"""What the oracle takes in: drawn cases, recorded runs, files, and weights as packages arrange them."""
+"""The inputs of the oracle: drawn cases, recorded runs, files, and the weight layouts of packages."""

@@ -1,6 +1,6 @@
 """The runs that the oracle draws: their sizes, the regime of their values, their upstream gradients.
 
-A case is determined by a seed and a number, which together reproduce it.
+A seed and a number, with the dtype, determine a case and reproduce it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import numpy as np
 from lstm_oracle.run import INPUTS, Array, DType, sizes_of
 
 Regime = Literal["ordinary", "linear", "saturated", "remembering", "large", "tiny", "plain", "recorded"]
-REGIMES: tuple[Regime, ...] = get_args(Regime)[:-1]  # all that are drawn; "recorded" marks a run from elsewhere
+REGIMES: tuple[Regime, ...] = get_args(Regime)[:-1]  # "recorded" marks a run that was not drawn
 
 GRADIENT_MAGNITUDES: dict[Regime, float] = {"large": 1e6, "tiny": 1e-6}
 
 Sizes = tuple[int, int, int, int]  # T, B, D, H
 
-# Each draw takes its sizes from one of these, up to and including its entries.
+# The sizes of a draw are at most those of one of these tuples, chosen at random.
 LARGEST_SIZES: tuple[Sizes, ...] = ((5, 4, 5, 7), (18, 3, 7, 10), (70, 3, 5, 6), (4, 5, 40, 66))
 
 
 @dataclass(frozen=True)
 class RunId:
-    """Which run it was, without its arrays."""
+    """The identity of a run, without its arrays."""
 
     number: int
     regime: Regime
@@ -35,7 +35,7 @@ class RunId:
 
     @property
     def size_key(self) -> tuple[bool, int, int]:
-        """A key that sorts runs by size; empty runs, which show little, come last."""
+        """The sort key of runs by size, with empty runs last, because they reveal little."""
         return 0 in self.sizes, math.prod(self.sizes), sum(self.sizes)
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class RunId:
 
 @dataclass(frozen=True)
 class Case:
-    """One run to judge; its number, with the seed and the dtype, reproduces it."""
+    """One run to judge. If it was drawn, its number reproduces it, with the seed and the dtype."""
 
     number: int
     regime: Regime
@@ -63,7 +63,7 @@ class Case:
 
     @property
     def id(self) -> RunId:
-        """What identifies this run."""
+        """The identity of this run, without its arrays."""
         return RunId(self.number, self.regime, self.sizes, self.dtype.name)
 
     def __str__(self) -> str:
@@ -71,14 +71,14 @@ class Case:
 
 
 def sizes_text(sizes: Sizes) -> str:
-    """Return sizes as people read them: T=4 B=2 D=3 H=5."""
+    """Return sizes as text, such as "T=4 B=2 D=3 H=5"."""
     return " ".join(f"{dim}={size}" for dim, size in zip("TBDH", sizes, strict=True))
 
 
 def draw_sizes(rng: np.random.Generator) -> Sizes:
     """Draw T, B, D and H within one of LARGEST_SIZES.
 
-    They differ from one another, except in about one draw of eight; T, B or D is zero in about one of twenty.
+    All four differ, except in about one draw in eight. T, B or D is zero in about one draw in twenty.
     """
     largest = LARGEST_SIZES[rng.integers(len(LARGEST_SIZES))]
     while True:
@@ -94,15 +94,15 @@ def draw_inputs(
 ) -> dict[str, Array]:
     """Draw the inputs of a run.
 
-    The values are of order one. The bias as a whole, h0, C0, dh, dh_T and dC_T are each all zero with a
-    probability of `zero_probability`. The regimes:
+    The values are of order one. The bias of all gates, h0, C0, dh, dh_T and dC_T are each entirely zero with the
+    probability `zero_probability`, but never all three upstream gradients. The regimes:
 
         ordinary     pre-activations of order one
         linear       pre-activations of order 0.1, where the gates are nearly linear
         saturated    biases of ±20 saturate half of the gates
         remembering  forget gates near 1, so that the cell state persists over all steps
         large, tiny  upstream gradients of order 1e6 and 1e-6
-        plain        the source's unit: no bias, zero initial states, an upstream gradient at every h alone
+        plain        the source's unit: no bias, zero initial states, and dh as the only upstream gradient
     """
     T, B, D, H = sizes
     by_dim = {"T": T, "B": B, "D": D, "H": H}
@@ -136,7 +136,7 @@ def draw_inputs(
 
 
 def draw_case(seed: int, number: int, dtype: DType, sizes: Sizes | None = None, regime: Regime | None = None) -> Case:
-    """Return the case of a seed and a number, with the given sizes and regime in place of its own, if any are given."""
+    """Draw the case of a seed and a number; `sizes` and `regime`, if given, replace those that would be drawn."""
     rng = np.random.default_rng([seed, number])
     own_sizes, own_regime = draw_sizes(rng), REGIMES[number % len(REGIMES)]
     regime = regime or own_regime

@@ -19,16 +19,16 @@ Source = Mapping[str, Array] | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A recorded run that can be judged."""
+    """A recorded run: its inputs as a case, and its outputs."""
 
-    file: str | None  # None if it was given as a mapping
-    case: Case  # its inputs, in float64
+    file: str | None  # the path, or None for a mapping
+    case: Case  # the inputs, converted to float64
     outputs: dict[str, Array]  # of any shape, in float32 or float64
-    seconds: float  # that it took to read
+    seconds: float  # the time that reading took
 
     @property
     def dtype(self) -> str:
-        """The precisions of its outputs, such as "float32/float64"."""
+        """The precisions of the outputs, such as "float32/float64"."""
         return "/".join(np.unique([array.dtype.name for array in self.outputs.values()]))
 
 
@@ -39,12 +39,13 @@ def read_recorded(run: Source) -> RecordedRun:
         run: a mapping from name to array, an `.npz` file, or a folder of `.npy` files.
 
     Raises:
-        TypeError, ValueError: not a run; `RunFileError`, a ValueError, if a file is at fault.
+        TypeError, ValueError: not a run, or one without outputs or units; `RunFileError`, a ValueError, if a file is
+            at fault.
     """
     start = time.perf_counter()
     arrays = run if isinstance(run, Mapping) else read_run(path_of(run))
     if unknown := [name for name in arrays if name not in INPUTS | OUTPUTS]:
-        raise TypeError(f"{unknown[0]} is not an array of a run; expected {', '.join([*INPUTS, *OUTPUTS])}")
+        raise TypeError(f"{unknown[0]} is not an array of a run; expected any of {', '.join([*INPUTS, *OUTPUTS])}")
     inputs = complete({name: exact_input(name, arrays[name]) for name in INPUTS if name in arrays})
     case = Case(0, "recorded", inputs)
     outputs = {name: plain(name, arrays[name]) for name in OUTPUTS if name in arrays}
@@ -62,14 +63,14 @@ def exact_input(name: str, value: Array) -> Array:
     """Return a float32 or float64 input in float64, which represents it exactly.
 
     Raises:
-        TypeError: it has another dtype.
-        ValueError: it is not finite.
+        TypeError: the input has another dtype.
+        ValueError: the input is not finite.
     """
     array = plain(name, value)
     require_float(name, array)
     if not np.isfinite(array).all():
         at = [int(k) for k in np.argwhere(~np.isfinite(array))[0]]
-        raise ValueError(f"{name} is {array[tuple(at)]} at {at}; expected finite inputs, others cannot be judged")
+        raise ValueError(f"{name} is {array[tuple(at)]} at {at}; expected finite inputs")
     return array.astype(np.float64)
 
 
@@ -80,7 +81,12 @@ def require_float(name: str, array: Array) -> None:
 
 
 def path_of(run: str | os.PathLike[str]) -> Path:
-    """Return the path to a file or folder. An empty string is refused rather than taken for the current folder."""
+    """Return the path to a file or folder of a run.
+
+    Raises:
+        TypeError: neither a string nor a path.
+        RunFileError: an empty string, which would otherwise mean the current folder.
+    """
     if not isinstance(run, str | os.PathLike):
         expected = "a mapping from name to array, an .npz file or a folder of .npy files"
         raise TypeError(f"run is of type {type(run).__name__}; expected {expected}")

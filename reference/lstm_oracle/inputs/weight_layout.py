@@ -1,7 +1,7 @@
-"""The weights of a run as a package arranges them, and their gradients back under the run's own names.
+"""Converts the weights of a run to the layout of a package, and weight gradients back from there.
 
-The layout "manual" is that of a run: W_f … b_o, and gradients dW_f … db_o. In another layout the gradient of an
-array has the array's name with a `d` before it, such as dweight_ih_l0.
+The layout "manual" is that of a run: W_f … b_o, and gradients dW_f … db_o. In another layout, such as that of PyTorch,
+the gradient of an array has the name of the array with the prefix `d`, as in dweight_ih_l0.
 """
 
 from __future__ import annotations
@@ -34,11 +34,17 @@ def shadowing_manual() -> str | None:
 def require_own_manual() -> None:
     """Raise ImportError if another module named `manual` would be imported instead of ours."""
     if other := shadowing_manual():
-        raise ImportError(f"{other} hides lstm-oracle's own module manual; rename it or run from another folder")
+        raise ImportError(f"{other} shadows lstm-oracle's module manual; rename it or run from another folder")
 
 
 def manual_layouts() -> ModuleType:
-    """Import `manual.layouts`, when a layout is first used: without one, a candidate may have a `manual` of its own."""
+    """Import `manual.layouts` when a layout is first used.
+
+    Without a layout, `manual` is not needed, so that a candidate may import another module of this name.
+
+    Raises:
+        ImportError: another module named `manual` would be imported.
+    """
     require_own_manual()
     from manual import layouts
 
@@ -46,12 +52,12 @@ def manual_layouts() -> ModuleType:
 
 
 def layout_names() -> tuple[str, ...]:
-    """Return the names of all layouts."""
+    """Return the names of all layouts, "manual" first."""
     return OWN_LAYOUT, *manual_layouts().LAYOUTS
 
 
 def inputs_in(layout: str, inputs: Run) -> Mapping[str, Array]:
-    """Return the inputs of a run with the weights in this layout."""
+    """Return the inputs of a run, with the weights and biases in this layout."""
     if layout == OWN_LAYOUT:
         return inputs
     layouts = manual_layouts()
@@ -67,7 +73,7 @@ def output_names(layout: str) -> list[str]:
 
 
 def outputs_from(layout: str, outputs: Run) -> dict[str, Array]:
-    """Return outputs under the run's own names, without bias gradients if none were returned.
+    """Convert outputs from this layout to the names of a run, without bias gradients if there are none.
 
     Raises:
         TypeError, ValueError: a weight gradient is missing, or the weight gradients do not fit together.
@@ -84,7 +90,7 @@ def outputs_from(layout: str, outputs: Run) -> dict[str, Array]:
 
 
 def in_own_layout(adapter: Callable[..., Any], layout: str) -> Callable[..., dict[str, Array]]:
-    """Wrap an adapter whose weights are in this layout as one that takes and returns the run's own names."""
+    """Return an adapter that uses the names of a run, from one whose weights are in this layout."""
 
     def translated(**run: Array) -> dict[str, Array]:
         outputs = adapter(**inputs_in(layout, run))

@@ -1,1 +1,1 @@
-"""Judges candidates on drawn runs, and recorded runs."""
+"""Judges candidates on drawn runs, and judges recorded runs."""

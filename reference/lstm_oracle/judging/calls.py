@@ -1,4 +1,4 @@
-"""Calls of a candidate, and what is compared between them."""
+"""Calls a candidate, and compares its calls with one another."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from lstm_oracle.candidates.failures import FailureKind, Problem
 from lstm_oracle.candidates.observer import Observation
 from lstm_oracle.comparison import relations
 from lstm_oracle.comparison.compare import Trial
-from lstm_oracle.inputs.cases import Case, draw_case
+from lstm_oracle.inputs.cases import Case, RunId, draw_case
 from lstm_oracle.run import Run
 from lstm_oracle.truth.truth import truths
 
 MOST_HANGS, MOST_DEATHS = 3, 12  # after which a candidate is not called again
 OTHER_INPUTS = 1_000_000  # added to a case's number to draw other inputs of the same sizes
 
-CrossCallFailure = tuple[Problem, Case]  # what was seen between calls, and the case
+CrossCallFailure = tuple[Problem, RunId]  # a problem across calls, and the run whose calls were compared
 
 
 class Caller:
-    """Calls a candidate until it has hung or died too often.
-
-    Args:
-        candidate: what is called.
-
-    `restarts` may be set to have the candidate start afresh for every call.
-    """
+    """Calls a candidate, and counts how often the candidate hangs or dies."""
 
     def __init__(self, candidate: Candidate) -> None:
-        self.candidate, self.restarts = candidate, False
-        self._hangs = 0
+        self.candidate = candidate
+        self._hangs, self._restarts = 0, False
 
     def __call__(self, inputs: Run) -> Observation:
-        if self.restarts:
+        if self._restarts:
             self.candidate.restart()
         seen = self.candidate(inputs)
         self._hangs += any(problem.kind == FailureKind.HANGS for problem in seen.problems)
         return seen
+
+    def restart_before_every_call(self) -> bool:
+        """Restart the candidate before every call from now on; return whether that is possible."""
+        self._restarts = self.candidate.restart()
+        return self._restarts
 
     @property
     def has_given_up(self) -> bool:
@@ -46,17 +45,17 @@ class Caller:
 
 
 def repeated_calls(caller: Caller, cases: Sequence[Case], seed: int) -> Iterator[CrossCallFailure]:
-    """Call repeatedly with the same inputs, while nothing else has been called yet, and yield what differs."""
+    """Call the candidate repeatedly with each case, before any other call, and yield the differences."""
     for case, truth in zip(cases, truths(cases), strict=True):
         if caller.has_given_up:
             return
         other = draw_case(seed, case.number + OTHER_INPUTS, case.dtype, case.sizes, "ordinary")
         if problem := relations.same_again(caller, caller.candidate.restart, case, other, truth):
-            yield problem, case
+            yield problem, case.id
 
 
 def calls_in_parts(caller: Caller, cases: Sequence[Case]) -> Iterator[CrossCallFailure]:
-    """Compute runs in parts, of the sequence and of the batch, and yield where the parts differ from the whole."""
+    """Compute each case in parts of the sequence and of the batch, and yield the differences from the whole."""
     for case, truth in zip(cases, truths(cases), strict=True):
         if caller.has_given_up:
             return
@@ -64,16 +63,14 @@ def calls_in_parts(caller: Caller, cases: Sequence[Case]) -> Iterator[CrossCallF
         if whole.has_outputs:
             for relation in (relations.split_equals_whole, relations.rows_are_independent):
                 if problem := relation(caller, case, truth, whole):
-                    yield problem, case
+                    yield problem, case.id
 
 
-def varying_names(trials: Sequence[Trial]) -> tuple[Problem, Trial] | None:
-    """Return the first run on which other outputs were returned than on the first run that returned any."""
-    returned = [(trial, {finding.block for finding in trial.findings}) for trial in trials if not trial.problems]
-    returned = [(trial, names) for trial, names in returned if names]
-    for trial, names in returned:
-        if names != returned[0][1]:
-            different = ", ".join(sorted(names ^ returned[0][1]))
-            text = f"{different} was returned from only one of {returned[0][0].id} and {trial.id}"
-            return Problem(FailureKind.VARYING, text), trial
-    return None
+def varying_names(trials: Sequence[Trial]) -> Iterator[CrossCallFailure]:
+    """Yield a problem for the first run with other outputs than the first run that returned any, if there is one."""
+    returned = [trial for trial in trials if trial.findings and not trial.problems]
+    names = [{finding.block for finding in trial.findings} for trial in returned]
+    if others := [k for k in range(len(returned)) if names[k] != names[0]]:
+        first, other = returned[0].id, returned[others[0]].id
+        different = ", ".join(sorted(names[0] ^ names[others[0]]))
+        yield Problem(FailureKind.VARYING, f"returned {different} on only one of {first} and {other}"), other

@@ -1,4 +1,4 @@
-"""`judge`: judges recorded runs, whoever recorded them."""
+"""`judge`: judges recorded runs of any program."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from lstm_oracle.run import Array
 from lstm_oracle.truth.padding import MANY, SHAPES, numbers_in_blocks, require_memory, shape_for
 from lstm_oracle.truth.truth import Truth, compute_losses, truths
 
-MOST_NUMBERS = 2**25  # in the blocks of runs that are judged together
+MOST_NUMBERS = 2**25  # in the blocks of the runs of one chunk
 
 Unusable = TypeError | ValueError
 
 
 def judge(run: Source) -> Report:
-    """Judge one recorded run: its inputs and any of its outputs.
+    """Judge one recorded run, which has all inputs and any of the outputs.
 
     Args:
         run: a mapping from name to array, an `.npz` file, or a folder of `.npy` files. The inputs are float32 or
-            float64 and are taken as exact. Every output is judged at the precision of its own dtype.
+            float64 and count as exact. Every output is judged at the precision of its own dtype.
 
     Returns:
         The report; `report.ok` is the verdict.
 
     Raises:
-        TypeError, ValueError: not a run, or one that is too large to be judged here; `RunFileError`, a ValueError,
-            if a file is at fault. The message says which array, what it was and what was expected.
+        TypeError, ValueError: `run` is not a run, or too large or too ill-conditioned to be judged.
+        RunFileError: a file cannot be read as a run. This is a ValueError.
     """
     (report,) = judge_all([run])
     if isinstance(report, Exception):
@@ -46,18 +46,21 @@ def judge(run: Source) -> Report:
 
 
 def judge_all(runs: Sequence[Source]) -> Iterator[Report | Unusable]:
-    """Judge many recorded runs, several at a time, which takes much less time than one by one.
+    """Judge many recorded runs in chunks, which is much faster than one by one.
 
-    Runs are read as they are judged, and only as many are in memory as fit there.
+    Only the runs of one chunk are in memory at a time.
+
+    Args:
+        runs: as for `judge`, each.
 
     Yields:
-        The report on every run, or the error that `judge` would raise for it.
+        The report on each run, or the error that `judge` would raise.
     """
     for chunk in chunks_of(runs):
         start = time.perf_counter()
         usable = [run.case for run in chunk if isinstance(run, RecordedRun)]
         known = truths(usable, many=len(runs) >= MANY)
-        compute_losses(known)  # which `require_well_conditioned` needs of each
+        compute_losses(known)  # for `require_well_conditioned`: faster than one by one
         share = (time.perf_counter() - start) / max(len(usable), 1)
         remaining = iter(known)
         for run in chunk:
@@ -68,7 +71,7 @@ def judge_all(runs: Sequence[Source]) -> Iterator[Report | Unusable]:
 
 
 def chunks_of(runs: Sequence[Source]) -> Iterator[list[RecordedRun | Unusable]]:
-    """Read runs, or catch the errors of those that are unusable, in chunks that are judged together."""
+    """Read runs in chunks of at most MOST_NUMBERS, with the error in place of every run that cannot be judged."""
     chunk: list[RecordedRun | Unusable] = []
     numbers = 0
     for source in runs:
@@ -91,10 +94,10 @@ def chunks_of(runs: Sequence[Source]) -> Iterator[list[RecordedRun | Unusable]]:
 
 
 def judge_recorded(run: RecordedRun, truth: Truth, seconds: float) -> Report:
-    """Return the report on a recorded run whose truth took so many seconds.
+    """Return the report on a recorded run; `seconds` is the time that its truth took.
 
     Raises:
-        ValueError: the run is ill-conditioned, or its outputs are empty.
+        ValueError: the run is ill-conditioned, or all its outputs are empty.
     """
     start = time.perf_counter()
     case, truth = run.case, truth.detached()
@@ -102,9 +105,10 @@ def judge_recorded(run: RecordedRun, truth: Truth, seconds: float) -> Report:
     outputs, found = check_outputs(run.outputs, case.inputs)
     problems = [problem for problem in found if problem.kind != FailureKind.DTYPE]  # any precision may be recorded
     if not problems:
-        require_numbers(outputs, case.sizes)
+        require_entries(outputs, case.sizes)
     trial = judge_trial(case, truth, Observation(outputs, tuple(problems)))
-    artifact = RunArtifact(trial.id, case.inputs, outputs, truth, repeat_command(run.file) if run.file else "")
+    repeat = shlex.join(["lstm-oracle", "judge", run.file]) if run.file else ""
+    artifact = RunArtifact(trial.id, case.inputs, outputs, truth, repeat)
     texts = {problem.kind: problem.text for problem in reversed(problems)}
     explained = Explained()
     if FailureKind.MISMATCH in trial.kinds:
@@ -114,30 +118,25 @@ def judge_recorded(run: RecordedRun, truth: Truth, seconds: float) -> Report:
         subject=run.file or "run",
         dtype=run.dtype,
         blocks=blocks_of([trial]),
-        failures=tuple(Failure(kind, text, 1, trial.id, artifact.repeat) for kind, text in texts.items()),
+        failures=tuple(Failure(kind, text, 1, trial.id, repeat) for kind, text in texts.items()),
         explanations=explained.explanations,
         first_error=explained.first_error,
         location=explained.location,
         trials=(trial,),
-        failing=artifact,
+        failing=artifact if texts else None,
         pictured=artifact,
         seconds=run.seconds + seconds + time.perf_counter() - start,
     )
 
 
-def require_numbers(outputs: Mapping[str, Array], sizes: Sizes) -> None:
-    """Raise ValueError if all outputs are empty, as h is without a batch, since nothing would be judged."""
+def require_entries(outputs: Mapping[str, Array], sizes: Sizes) -> None:
+    """Raise ValueError if no output has an entry, so that nothing would be judged."""
     if not any(array.size for array in outputs.values()):
-        found = f"the run has {sizes_text(sizes)}, so that {', '.join(outputs)} hold no numbers"
-        raise ValueError(f"{found}; expected at least one output that does")
-
-
-def repeat_command(file: str) -> str:
-    """Return the command that judges a file again."""
-    return shlex.join(["lstm-oracle", "judge", file])
+        found = f"the run has {sizes_text(sizes)}, so the outputs ({', '.join(outputs)}) are empty"
+        raise ValueError(f"{found}; expected at least one output with entries")
 
 
 @cache
 def announce_compilation(shape: Sizes) -> None:
-    """Say, once for each shape, that it has to be compiled first."""
-    print(f"Compiling the truth for sizes up to {sizes_text(shape)}; this takes some seconds.", file=sys.stderr)
+    """Print, once for each shape, that the truth has to be compiled first."""
+    print(f"Compiling the truth for sizes up to {sizes_text(shape)}; this takes a few seconds.", file=sys.stderr)

@@ -1,34 +1,120 @@
-"""Reduces a failure to the smallest run that still shows it, by Hypothesis."""
+"""Reduces each failure to the smallest run found that still shows it."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
+from lstm_oracle.candidates.failures import FailureKind
+from lstm_oracle.candidates.observer import Observation
+from lstm_oracle.comparison.compare import Trial, judge_trial, trial_of
 from lstm_oracle.inputs.cases import REGIMES, Case, Regime, Sizes, draw_case
+from lstm_oracle.judging.calls import Caller, CrossCallFailure
+from lstm_oracle.judging.collection import Collection, Repeat
+from lstm_oracle.reports.verdict import Failure, RunArtifact
+from lstm_oracle.truth.truth import truths
 
+FIRST_SEARCH = 80, 10.0  # attempts and seconds for wrong values, or the first failure
+OTHER_SEARCHES = 30, 3.0  # and for every other kind of failure
 SIMPLEST_FIRST: tuple[Regime, ...] = ("plain", "ordinary", *(r for r in REGIMES if r not in ("plain", "ordinary")))
 
 
-def smallest(fails: Callable[[Case], bool], case: Case, seed: int, *, attempts: int, seconds: float) -> Case:
-    """Return the smallest case found that fails as `case` does, with its number, and sizes no larger than its own.
-
-    The search starts from `case` itself, which is what its own sizes and regime draw. No size becomes zero that was
-    not. All runs fit the shapes that JAX has compiled already.
+def reduced_failures(
+    caller: Caller,
+    judged: Collection,
+    cross_call: Mapping[FailureKind, CrossCallFailure],
+    seed: int | None,
+    repeat: Repeat,
+) -> tuple[list[Failure], dict[FailureKind, Case]]:
+    """Return the failures, one of each kind on the smallest run found, and the case of each kind seen in single calls.
 
     Args:
-        fails: whether a case fails.
+        caller: calls the candidate.
+        judged: the runs that were judged.
+        cross_call: the failures across calls, which are not reduced.
+        seed: the seed of the runs, or None to reduce no failure.
+        repeat: returns the command that repeats a run.
+    """
+    failing = dict(judged.smallest_failing)
+    failures = []
+    for kind in FailureKind:
+        if kind in cross_call:
+            problem, run = cross_call[kind]
+            failures.append(Failure(kind, problem.text, 0, run, repeat(run)))
+        elif kind in failing:
+            failing[kind], trial = reproduced(caller, judged, kind, seed)
+            texts = [problem.text for problem in trial.problems if problem.kind == kind] or [", ".join(trial.wrong)]
+            runs = sum(kind in other.kinds for other in judged.trials)
+            failures.append(Failure(kind, texts[0], runs, trial.id, repeat(trial.id)))
+    return failures, failing
+
+
+def reproduced(caller: Caller, judged: Collection, kind: FailureKind, seed: int | None) -> tuple[Case, Trial]:
+    """Return the smallest case found that shows a kind of failure again, and its trial.
+
+    If the failure does not occur again, the case and the trial are those that showed it first.
+    """
+    seen = judged.smallest_failing[kind]
+    if kind != FailureKind.HANGS:  # another hang would take the whole time limit again
+        case = seen if seed is None else shrunk(caller, judged, kind, seed)
+        trial = judge_again(caller, case, kind)
+        if kind in trial.kinds:
+            return case, trial
+    return seen, next(trial for trial in judged.trials if trial.id == seen.id)
+
+
+def shrunk(caller: Caller, judged: Collection, kind: FailureKind, seed: int) -> Case:
+    """Return the smallest case found that shows this kind of failure."""
+    first = next(iter(judged.smallest_failing))
+    attempts, seconds = FIRST_SEARCH if kind in (FailureKind.MISMATCH, first) else OTHER_SEARCHES
+
+    def fails(case: Case) -> bool:
+        return kind in judge_again(caller, case, kind).kinds
+
+    return smallest(fails, judged.smallest_failing[kind], seed, attempts=attempts, seconds=seconds)
+
+
+def judge_again(caller: Caller, case: Case, kind: FailureKind) -> Trial:
+    """Judge one more case; the values are compared only for the kind MISMATCH."""
+    if caller.has_given_up:
+        return Trial(case.id)
+    seen = caller(case.inputs)
+    if kind != FailureKind.MISMATCH:
+        return trial_of(case, seen)
+    (truth,) = truths([case])
+    return judge_trial(case, truth, seen)
+
+
+def failing_artifact(caller: Caller, failing: Mapping[FailureKind, Case], repeat: Repeat) -> RunArtifact | None:
+    """Return the run to save: the run with wrong values, or else the run of the first failure; None if all is right."""
+    if not failing:
+        return None
+    kind = FailureKind.MISMATCH if FailureKind.MISMATCH in failing else next(iter(failing))
+    case = failing[kind]
+    (truth,) = truths([case])
+    seen = Observation() if caller.has_given_up or kind == FailureKind.HANGS else caller(case.inputs)
+    return RunArtifact(case.id, case.inputs, seen.outputs, truth.detached(), repeat(case.id))
+
+
+def smallest(fails: Callable[[Case], bool], case: Case, seed: int, *, attempts: int, seconds: float) -> Case:
+    """Return the smallest case found that fails as `case` does, by Hypothesis.
+
+    Every case that is tried has the number of `case`, and no size larger than the size there, so that JAX need not
+    compile another shape. A size is zero only if it is zero in `case`.
+
+    Args:
+        fails: returns whether a case fails.
         case: a case that fails.
-        seed: the seed from which it was drawn.
-        attempts: how many other cases to try at most.
-        seconds: after how many seconds to stop.
+        seed: the seed from which `case` was drawn.
+        attempts: the largest number of other cases to try.
+        seconds: the time limit.
     """
     end = time.monotonic() + seconds
     known: dict[tuple[Sizes, Regime], bool] = {(case.sizes, case.regime): True}

@@ -1,21 +1,21 @@
-"""All layouts that arrays may have, judging by their names and shapes."""
+"""All layouts that arrays may have by their names and shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations, product
+from itertools import chain, combinations, permutations, product
 
 from manual.layouts import Layout, Names
 
-LONGEST_NAME = 100  # letters, because every part of a name is tried
+LONGEST_NAME = 100  # letters; every part of a name is tried
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def possible_layouts(shapes: Shapes, D: int, H: int) -> Iterator[Layout]:
     """Yield every layout that these arrays may have, with the gates in every order."""
     direction = any(len(shape) == 3 for shape in shapes.values())
-    sizes = {"D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H, "directions": 1}
+    sizes = {"D": D, "H": H, "D+H": D + H, "2H": 2 * H, "4H": 4 * H, "8H": 8 * H, "1": 1}
 
     def fits(layout: Layout) -> bool:
         return all(shapes[name] == tuple(sizes[dim] for dim in dims) for name, dims in layout.dims.items())
@@ -42,7 +42,10 @@ def in_every_order(layout: Layout) -> Iterator[Layout]:
 
 
 def canonical(layout: Layout) -> Layout:
-    """Return the layout; if every gate has an array of its own, with these in the order f, i, g, o."""
+    """Return the layout with its gates in the order f, i, g, o, if every gate has an array of its own.
+
+    Separate arrays have no order, so that the result is the same for every order of the gates.
+    """
     named = {kind: layout.names(kind) for kind in ("U", "W", "b", "second_b")}
     if any(len(names) == 1 for names in named.values()):
         return layout
@@ -52,7 +55,7 @@ def canonical(layout: Layout) -> Layout:
 
 
 def roles(arrays: Sequence[Names]) -> Iterator[tuple[Names, ...]]:
-    """Yield which arrays may hold U, W, in one array or two, and up to two biases, in either order."""
+    """Yield every way in which the arrays may be U, W, or both in one, and up to two biases: (U, W, *biases)."""
     if 0 < len(arrays) <= 4:
         for U, W in [*permutations(arrays, 2), *zip(arrays, arrays, strict=True)]:
             biases = [names for names in arrays if names not in (U, W)]
@@ -63,21 +66,19 @@ def roles(arrays: Sequence[Names]) -> Iterator[tuple[Names, ...]]:
 def one_for_each_gate(names: Sequence[str]) -> list[Names]:
     """Group names into sets of four that differ only in the gate, as W_f W_i W_c W_o and b_f b_i b_c b_o do.
 
-    Each set has the gates in the same order, whatever they are called. If not all names belong to one, there is none.
+    Each set has the gates in the same order, whatever the gates are called. The result is empty unless every name
+    belongs to a set.
     """
     if len(names) not in (4, 8, 12, 16) or max(map(len, names)) > LONGEST_NAME:
         return []
-    by_template: dict[tuple[str, str], dict[str, str]] = {}
+    by_template: dict[tuple[str, str], dict[str, str]] = {}  # by what surrounds a gate: the names by gate
     for name in names:
-        for start, stop in product(range(len(name)), range(1, len(name) + 1)):
-            if start < stop:
-                by_template.setdefault((name[:start], name[stop:]), {})[name[start:stop].strip("_.")] = name
+        for start, stop in combinations(range(len(name) + 1), 2):
+            by_template.setdefault((name[:start], name[stop:]), {})[name[start:stop].strip("_.")] = name
     fours: dict[tuple[str, ...], dict[frozenset[str], Names]] = {}
     for gates in by_template.values():
         if len(gates) == 4 and all(gates):
             letters = tuple(sorted(gates))
             fours.setdefault(letters, {})[frozenset(gates.values())] = tuple(gates[letter] for letter in letters)
-    for found in fours.values():
-        if sorted(name for four in found for name in four) == sorted(names):
-            return list(found.values())
-    return []
+    complete = (found for found in fours.values() if sorted(chain.from_iterable(found)) == sorted(names))
+    return list(next(complete, {}).values())

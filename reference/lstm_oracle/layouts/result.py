@@ -1,4 +1,4 @@
-"""What a search for a layout found, as data, as JSON and in words."""
+"""The layouts that a search found, as data, as JSON and in words."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SEVERAL = (
 
 @dataclass(frozen=True)
 class Match:
-    """A layout under which the run is, or is nearest to, that of an LSTM, and how each output compares."""
+    """A layout under which the run is that of an LSTM, or nearest to it, with the error of each output."""
 
     layout: Layout
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every output is right."""
+        """Whether every output is correct."""
         return all(finding.ok for finding in self.findings)
 
     @property
@@ -38,12 +38,12 @@ class Match:
 
     @property
     def packages(self) -> list[str]:
-        """The known layouts that equal this one apart from the names of the arrays."""
+        """The names of the known layouts that equal this one apart from the names of the arrays."""
         return [name for name, known in LAYOUTS.items() if form(known, self.layout) == form(self.layout, self.layout)]
 
     @property
     def conversion(self) -> str:
-        """A few lines of Python that make `params` from the mapping `arrays`."""
+        """Python code that makes `params` from the mapping `arrays`."""
         given = [field.name for field in fields(Layout) if getattr(self.layout, field.name) != field.default]
         arguments = "".join(f"    {name}={getattr(self.layout, name)!r},\n" for name in given)
         return (
@@ -69,14 +69,14 @@ class Match:
 class Discovery:
     """The layouts that explain a run: none, one or several.
 
-    `print` shows them to people, `to_json` gives them to programs.
+    `print(discovery)` is for people, `discovery.to_json()` for programs.
     """
 
     subject: str
-    outputs: tuple[str, ...]  # of the run, by which layouts were told apart
-    tried: int  # how many layouts the shapes of the weights allow
+    outputs: tuple[str, ...]  # the outputs with which the layouts were compared
+    tried: int  # how many layouts the names and shapes of the weights allow
     matches: tuple[Match, ...]
-    nearest: Match | None  # if none matches, the one with the smallest error, unless all are far off
+    nearest: Match | None  # the layout with the smallest error if none matches, unless all are far off
 
     @property
     def ok(self) -> bool:
@@ -92,7 +92,7 @@ class Discovery:
         return printable("\n\n".join(parts))
 
     def _nearest_text(self) -> str:
-        """Return how far off the nearest layout is."""
+        """Return how far off the nearest layout is, or what to check if all are far off."""
         if self.nearest is None:
             return (
                 "All are far off. Check that x and h are time-major, (T, B, …), and that h0 and C0 were zero if they "
@@ -103,16 +103,16 @@ class Discovery:
         return f"The nearest is wrong in {wrong}, by {ratio} times the rounding tolerance:\n\n{self.nearest}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was found as JSON."""
+        """Return the discovery as JSON."""
         layouts = [match.to_json() for match in self.matches]
         nearest = self.nearest and self.nearest.to_json()
         return {"ok": self.ok, "subject": self.subject, "tried": self.tried, "layouts": layouts, "nearest": nearest}
 
 
 def form(layout: Layout, like: Layout) -> tuple[object, ...]:
-    """Return what distinguishes a layout apart from names, and apart from biases if `like` has none."""
+    """Return what distinguishes a layout apart from names, without its biases if `like` has none."""
     layout = canonical(layout)
-    stacked, kinds = layout.U == layout.W, ("U", "W", "b", "second_b") if like.names("b") else ("U", "W")
+    kinds = ("U", "W", "b", "second_b") if like.names("b") else ("U", "W")
     counts = [(len(layout.names(kind)), len(layout.sharing(kind))) for kind in kinds]
-    places = layout.interleaved, layout.direction, layout.h_first if stacked else None
-    return layout.gates, {*layout.transposed}, places, layout.forget_offset, counts
+    order = layout.interleaved, layout.direction, layout.h_first if layout.U == layout.W else None
+    return layout.gates, {*layout.transposed}, order, layout.forget_offset, counts

@@ -13,15 +13,15 @@ def describe(layout: Layout) -> str:
 
 
 def gates(layout: Layout) -> str:
-    """Return where the gates are."""
+    """Return how the gates are arranged."""
     if len(layout.names("U")) == 4:
         return "One array per gate"
     order = ", ".join(layout.gates)
-    return f"Interleaved: {order} of one unit after another" if layout.interleaved else f"Gate order {order}"
+    return f"Interleaved: {order} of one unit after the other" if layout.interleaved else f"Gate order {order}"
 
 
 def matrices(layout: Layout) -> str:
-    """Return where U and W are."""
+    """Return which arrays are U and W."""
     U, W = (" ".join(layout.names(kind)) for kind in "UW")
     shape_U, shape_W = (shape(layout.dims[layout.names(kind)[0]]) for kind in "UW")
     if layout.U == layout.W:
@@ -30,12 +30,12 @@ def matrices(layout: Layout) -> str:
 
 
 def shape(dims: Sequence[str]) -> str:
-    """Return a shape by its letters."""
-    return f"({', '.join('1' if dim == 'directions' else dim for dim in dims)})"
+    """Return a shape by its dimensions."""
+    return f"({', '.join(dims)})"
 
 
 def biases(layout: Layout) -> str:
-    """Return where the biases are."""
+    """Return which arrays are biases."""
     b, second = (" ".join(layout.names(kind)) for kind in ("b", "second_b"))
     if not b:
         return "no bias"
@@ -45,5 +45,5 @@ def biases(layout: Layout) -> str:
 
 
 def offset(layout: Layout) -> str:
-    """Return what is added to the pre-activation of the forget gate."""
+    """Return the constant that is added to the pre-activation of the forget gate; empty if there is none."""
     return f"{layout.forget_offset:g} is added to the forget gate" if layout.forget_offset else ""

@@ -1,1 +1,1 @@
-"""The verdict as data, and as people read it: text, HTML, badges, saved runs."""
+"""The verdict as data, text, HTML and badge, and the failing run to save."""

@@ -15,7 +15,7 @@ MOST_NAMES = 3  # that fit on a badge
 
 
 def badge(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return the badge of one verdict, or of several together: the first that is not correct decides."""
+    """Return the badge of one verdict, or of several: that of the first incorrect one, if there is any."""
     verdict = next((verdict for verdict in verdicts if not verdict.ok), verdicts[0])
     word = conclusion(verdict)
     if verdict.ok:
@@ -28,7 +28,7 @@ def badge(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def verified(verdicts: Sequence[Verdict]) -> str:
-    """Return what every verdict has verified, and in which precisions."""
+    """Return which outputs are verified by every verdict, and in which precisions."""
     judged = [{block.name for block in verdict.blocks} for verdict in verdicts]
     names = [name for name in OUTPUTS if all(name in of_verdict for of_verdict in judged)]
     dtypes = "/".join(sorted({dtype for verdict in verdicts for dtype in verdict.dtype.split("/")}))
@@ -43,10 +43,10 @@ def wrong_outputs(verdict: Verdict) -> str:
 
 
 def misbehaviour(verdict: Verdict) -> str:
-    """Return the first kind of misbehaviour."""
+    """Return the first kind of misbehaviour in words."""
     return lower_first(verdict.failures[0].kind.description) if verdict.failures else "not judged"
 
 
 def named_or_counted(names: Sequence[str]) -> str:
-    """Return a few outputs by name, or how many there are."""
+    """Return the names of the outputs, or how many there are if the names do not fit on a badge."""
     return listed(names) if len(names) <= MOST_NAMES else f"{len(names)} of {len(OUTPUTS)} outputs"

@@ -12,9 +12,9 @@ from lstm_oracle.reports.text import number
 from lstm_oracle.reports.verdict import RunArtifact
 from lstm_oracle.run import GATES, OUTPUTS, Array
 
-# The largest ratio of an error to the rounding tolerance that has each shade; above 1 it is wrong.
+# The largest ratio of an error to the rounding tolerance that has each shade; w1 to w5 are wrong.
 SHADES = {"r1": 0.01, "r2": 0.1, "r3": 1.0, "w1": 1e3, "w2": 1e6, "w3": 1e9, "w4": 1e12, "w5": math.inf}
-MOST_COLUMNS = 72  # steps share a column where there are more
+MOST_COLUMNS = 72  # if there are more steps, several share a column
 WITH_STEPS = [name for name, dims in OUTPUTS.items() if dims[0] == "T"]
 STATES = ("C_T", "dh0", "dC0")
 
@@ -28,12 +28,12 @@ class HeatCell:
 
     @property
     def shade(self) -> str:
-        """Its class in the page."""
+        """The CSS class of the cell."""
         return "none" if self.ratio is None else shade(self.ratio)
 
     @property
     def text(self) -> str:
-        """Its ratio in few characters."""
+        """The ratio in few characters."""
         return "–" if self.ratio is None else number(self.ratio)
 
 
@@ -72,23 +72,23 @@ def heat_map(run: RunArtifact) -> HeatMap:
 
 
 def ratio_by_step(run: RunArtifact, name: str, array: Array) -> Array:
-    """Return the error of an output relative to the tolerance, at every step or as a whole."""
+    """Return the error of an output relative to the rounding tolerance, at every step, (T,), or as a whole, (1,)."""
     units = run.truth.units_by_step(name, array)
     allowed = run.truth.allowed(name, float(units.max(initial=0)))
     return np.nan_to_num(units / allowed, nan=np.inf, posinf=np.inf)
 
 
 def title(name: str, where: str, ratio: float | None) -> str:
-    """Return a cell in words."""
+    """Return a description of a cell in words."""
     if ratio is None:
         return f"{name} was not returned"
     if not math.isfinite(ratio):
         return f"{name}{where}: not finite"
-    return f"{name}{where}: {number(ratio)} times the rounding tolerance, {'right' if ratio <= 1 else 'wrong'}"
+    return f"{name}{where}: {number(ratio)} times the rounding tolerance, {'correct' if ratio <= 1 else 'wrong'}"
 
 
 def shade(ratio: float) -> str:
-    """Return the class of a ratio in the page."""
+    """Return the CSS class of a ratio."""
     if not math.isfinite(ratio):
         return "nan"
     return next(name for name, most in SHADES.items() if ratio <= most)

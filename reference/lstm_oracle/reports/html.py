@@ -1,7 +1,7 @@
-"""Reports as one self-contained HTML page, without scripts, external fonts or external pictures.
+"""Verdicts as one self-contained HTML page, without scripts, external fonts or external images.
 
-Text from outside, such as a candidate's name or the message of its exception, is escaped by the template, and the
-page's content security policy forbids all scripts.
+The template escapes text from outside, such as the name of a candidate or the message of an exception, and the content
+security policy of the page forbids all scripts.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from lstm_oracle.reports.heat_map import heat_map, shade
 from lstm_oracle.reports.verdict import Verdict, versions
 
 LEGEND = {
-    "right": {"r1": "to 0.01", "r2": "0.1", "r3": "1"},
+    "correct": {"r1": "to 0.01", "r2": "0.1", "r3": "1"},
     "wrong": {"w1": "to 10³", "w2": "10⁶", "w3": "10⁹", "w4": "10¹²", "w5": "above", "nan": "not finite"},
 }
 
 
 def page(verdicts: Sequence[Verdict]) -> str:
-    """Return the page of one verdict, or of several, each in a section."""
+    """Return the page of one verdict, or of several verdicts, each in a section of its own."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -42,5 +42,5 @@ def title(verdicts: Sequence[Verdict]) -> str:
 
 
 def pieces(name: str) -> list[str]:
-    """Split a long name where a narrow page may break it."""
+    """Return the pieces of a long name between which a narrow page may break the line."""
     return re.split(r"(?<=[.:/_#])", name)

@@ -1,4 +1,4 @@
-"""The verdict as people read it: as text, as a page, as a badge."""
+"""The verdict as people read it: as text, as an HTML page, as a badge."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_oracle.reports.verdict import Verdict
 class Report(Verdict):
     """The verdict on a candidate or a recorded run.
 
-    `print(report)` shows it to people, `report.to_json()` gives it to programs.
+    `print(report)` is for people, `report.to_json()` for programs.
     """
 
     @classmethod
@@ -27,7 +27,7 @@ class Report(Verdict):
         return f"Report({text.summary(self)})"
 
     def _repr_html_(self) -> str:
-        """Return the page for a notebook, in a frame of its own, so that neither's style affects the other."""
+        """Return the HTML page in a frame for a notebook, so that neither affects the style of the other."""
         return f'<iframe srcdoc="{escape(self.to_html())}" style="width: 100%; height: 40rem; border: 0"></iframe>'
 
     def to_html(self) -> str:

@@ -1,16 +1,15 @@
-"""Saves a failing run, as arrays to be judged again, or as a Python script that shows the failure by itself."""
+"""Saves a failing run, as arrays that can be judged again, or as a Python script that needs no oracle."""
 
 from __future__ import annotations
 
 import shlex
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from lstm_oracle.inputs.files import write_run
 from lstm_oracle.inputs.weight_layout import OWN_LAYOUT
-from lstm_oracle.reports.verdict import Verdict
+from lstm_oracle.reports.verdict import Verdict, versions
 from lstm_oracle.run import OUTPUTS, Array
 
 SUFFIXES = (".npz", ".py")
@@ -18,7 +17,7 @@ SUFFIXES = (".npz", ".py")
 SCRIPT = '''\
 """{title}
 
-Written by lstm-oracle {version}; needs NumPy and the LSTM that is judged. Run it: python {file}
+Written by lstm-oracle {version}. Requires NumPy and the LSTM that is judged. To run: python {file}
 """
 
 import numpy as np
@@ -40,16 +39,16 @@ expected = {{
 
 outputs = adapter(**inputs)
 wrong = []
-for name, (right, allowed) in expected.items():
+for name, (exact, allowed) in expected.items():
     if name in outputs:
         got = np.asarray(outputs[name], dtype="float64")
-        error = np.abs(got - right) if got.shape == right.shape else np.inf
+        error = np.abs(got - exact) if got.shape == exact.shape else np.inf
         if not np.all(error <= allowed):
             wrong.append(name)
             print(f"{{name}} differs by up to {{np.max(error):.3g}}; the rounding tolerance is {{np.max(allowed):.3g}}")
-            print("got", got, "expected", right, sep="\\n")
+            print("got", got, "expected", exact, sep="\\n")
 assert not wrong, f"wrong: {{', '.join(wrong)}}"
-print("right:", ", ".join(outputs))
+print("correct:", ", ".join(outputs))
 '''
 
 PROGRAM = """\
@@ -75,7 +74,8 @@ def save(path: Path, verdict: Verdict) -> None:
     """Write the smallest failing run of a verdict.
 
     Raises:
-        ValueError: the report has none; OSError: the file cannot be written.
+        ValueError: nothing failed.
+        OSError: the file cannot be written.
     """
     if verdict.ok or verdict.failing is None:
         raise ValueError("nothing failed, so there is no run to save")
@@ -86,18 +86,18 @@ def save(path: Path, verdict: Verdict) -> None:
 
 
 def script(file: str, verdict: Verdict) -> str:
-    """Return a Python script, to be saved under the name `file`, that shows the failure by itself."""
+    """Return a Python script that shows the failure without the oracle, to be saved under the name `file`."""
     run = verdict.failing
     assert run is not None
     dtype = run.inputs["x"].dtype
     expected = []
     for name in OUTPUTS:
-        right = run.truth.blocks[name]
-        allowed = np.broadcast_to(run.truth.absolute_tolerance(name, dtype), right.shape)
-        expected.append(f'    "{name}": ({literal(right)}, {literal(allowed)}),')
+        exact = run.truth.blocks[name]
+        allowed = np.broadcast_to(run.truth.absolute_tolerance(name, dtype), exact.shape)
+        expected.append(f'    "{name}": ({literal(exact)}, {literal(allowed)}),')
     return SCRIPT.format(
-        title=f"{verdict.subject} is wrong on {run.id}.",
-        version=version("lstm-oracle"),
+        title=f"{verdict.subject} fails on {run.id}.",
+        version=versions()["lstm-oracle"],
         file=file,
         imports=imports(verdict.target, verdict.layout),
         dtype=dtype.name,
@@ -107,14 +107,14 @@ def script(file: str, verdict: Verdict) -> str:
 
 
 def imports(target: str | None, layout: str) -> str:
-    """Return the lines that import or define `adapter`, which takes and returns the run's own names."""
+    """Return the lines that import or define `adapter`, which uses the names of a run for inputs and outputs."""
     if layout != OWN_LAYOUT:
         translated = f"adapter = in_own_layout(adapter, {layout!r})\n"
         return (
             f"from lstm_oracle.inputs.weight_layout import in_own_layout\n{imports(target, OWN_LAYOUT)}\n{translated}"
         )
     if target is None:
-        return "from your_package import adapter  # replace this by your own\n"
+        return "from your_package import adapter  # replace this by your adapter\n"
     if target.startswith("exec:"):
         return PROGRAM.format(command=shlex.split(target.removeprefix("exec:")))
     module, _, name = target.partition(":")
@@ -125,7 +125,7 @@ def imports(target: str | None, layout: str) -> str:
 
 
 def values(array: Array) -> str:
-    """Return the arguments of `array` in the script: the values in full precision, and the shape."""
+    """Return the arguments of the script's function `array`: the values in full precision, and the shape."""
     return f"{array.ravel().tolist()}, {', '.join(map(str, array.shape))}"
 
 

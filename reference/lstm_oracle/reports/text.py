@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from lstm_oracle.candidates.failures import FailureKind
 from lstm_oracle.inputs.cases import sizes_text
 from lstm_oracle.inputs.files import printable
 from lstm_oracle.inputs.weight_layout import OWN_LAYOUT
-from lstm_oracle.reports.verdict import Block, Failure, Mistake, Verdict, versions
+from lstm_oracle.reports.verdict import Block, Failure, Verdict, versions
 from lstm_oracle.run import GATES, OUTPUTS
+
+if TYPE_CHECKING:
+    from lstm_oracle.diagnosis.bugs import Bug
 
 THREAD = re.compile(r"([\w-]+/[\w.-]+)#(\d+)")  # an issue or a pull request, as the catalogue cites it
 FOLLOWS_FROM_MISMATCH = (FailureKind.SPLIT, FailureKind.ROWS)
@@ -22,7 +26,7 @@ TABLE_TITLE = "Worst error of each output, relative to the rounding tolerance (a
 
 
 def report_text(verdict: Verdict) -> str:
-    """Return the whole report, the same for a terminal and for a file."""
+    """Return the whole report as text, for a terminal or for a file."""
     by = ", ".join(f"{package} {number}" for package, number in versions().items())
     parts = [f"{verdict.subject}: {extent(verdict)}; {by}", table(verdict.blocks), *verdict.notes]
     parts += [paragraph(verdict, failure) for failure in verdict.failures]
@@ -32,7 +36,8 @@ def report_text(verdict: Verdict) -> str:
 def summary(verdict: Verdict) -> str:
     """Return the verdict in one line."""
     failures = "; ".join(failure_text(verdict, failure) for failure in verdict.failures)
-    return printable(f"{verdict.subject}: {conclusion(verdict)}{f': {failures}' if failures else ''}")
+    line = f"{verdict.subject}: {conclusion(verdict)}{f': {failures}' if failures else ''}"
+    return printable(line).replace("\n", " ")
 
 
 def failure_text(verdict: Verdict, failure: Failure) -> str:
@@ -53,7 +58,7 @@ def extent(verdict: Verdict) -> str:
 
 
 def table(blocks: Sequence[Block]) -> str:
-    """Return every output with its worst error."""
+    """Return a table of every output with its worst error."""
     if not blocks:
         return "No output could be judged."
     cells = {block.name: f"{block.name:<5}{number(block.ratio):>6} {' ' if block.ok else '✗'}" for block in blocks}
@@ -62,7 +67,7 @@ def table(blocks: Sequence[Block]) -> str:
 
 
 def paragraph(verdict: Verdict, failure: Failure) -> str:
-    """Return all that is said about one kind of failure."""
+    """Return the paragraph about one kind of failure, line by line."""
     if failure.kind != FailureKind.MISMATCH:
         follows = failure.kind in FOLLOWS_FROM_MISMATCH and verdict.failures[0].kind == FailureKind.MISMATCH
         return "\n".join([misbehaviour(verdict, failure), *([] if follows else repeat(failure))])
@@ -75,18 +80,18 @@ def paragraph(verdict: Verdict, failure: Failure) -> str:
 
 
 def which_are_wrong(verdict: Verdict, failure: Failure) -> str:
-    """Return which outputs are wrong, how often, and which are right."""
+    """Return which outputs are wrong, how often, and which are correct."""
     wrong = [block.name for block in verdict.blocks if not block.ok]
-    right = [block.name for block in verdict.blocks if block.ok]
+    correct = [block.name for block in verdict.blocks if block.ok]
     how_often = f" on {failure.runs} of {counted(len(verdict.trials), 'run')}" if verdict.seed is not None else ""
     sentence = f"{listed(wrong)} {are(wrong)} wrong{how_often}"
-    return f"{sentence}; {listed(right)} {are(right)} right." if right else f"{sentence}."
+    return f"{sentence}; {listed(correct)} {are(correct)} correct." if correct else f"{sentence}."
 
 
-def which_are_right(verdict: Verdict) -> str:
+def which_are_correct(verdict: Verdict) -> str:
     """Return which outputs of a correct LSTM were judged, and which were not returned."""
-    right, missing = [block.name for block in verdict.blocks], verdict.not_judged
-    sentence = f"{listed(right)} {are(right)} right"
+    correct, missing = [block.name for block in verdict.blocks], verdict.not_judged
+    sentence = f"{listed(correct)} {are(correct)} correct"
     if not missing:
         return f"{sentence}."
     return f"{sentence}; {listed(missing)} {'was' if len(missing) == 1 else 'were'} not returned and not judged."
@@ -100,13 +105,13 @@ def smallest_run(verdict: Verdict, failure: Failure) -> str:
 
 
 def misbehaviour(verdict: Verdict, failure: Failure) -> str:
-    """Return what the candidate does besides computing, and on which run."""
+    """Return what the candidate does wrong apart from its values, and on which run."""
     on = f", on {failure.smallest}" if failure.smallest and verdict.seed is not None else ""
     return f"{failure.kind.description}: {failure.text}{on}."
 
 
 def explanation(verdict: Verdict) -> list[str]:
-    """Return the mistakes that explain the errors, or the narrowest location, line by line."""
+    """Return the known mistakes that match, or else the narrowest location of the error, line by line."""
     if not verdict.explanations:
         return [unexplained(verdict)]
     lines = [introduction(verdict)]
@@ -117,9 +122,9 @@ def explanation(verdict: Verdict) -> list[str]:
 
 
 def introduction(verdict: Verdict) -> str:
-    """Return the line that introduces the mistakes that are named."""
+    """Return the line that introduces the known mistakes that match."""
     if len(verdict.explanations) > 1:
-        return "The output matches each of these, and the runs do not tell them apart:"
+        return "The output matches each of these known mistakes, and the runs do not distinguish them:"
     if len(verdict.explanations[0]) > 1:
         return "The output matches these known mistakes together:"
     return "The output matches this known mistake:"
@@ -138,19 +143,19 @@ def pictured(verdict: Verdict) -> str:
     return f"This is {verdict.pictured.id}{'' if verdict.failures else ', which has the largest error'}."
 
 
-def seen(mistake: Mistake) -> list[str]:
-    """Return the line that says where a mistake was seen, if it was."""
+def seen(mistake: Bug) -> list[str]:
+    """Return the line that says where a mistake was seen, or no line if that is not known."""
     return [f"    seen in {', '.join(mistake.seen_in)}"] if mistake.seen_in else []
 
 
 def address(source: str) -> str | None:
-    """Return the address of a thread on GitHub, which redirects from issues to pull requests; None for others."""
+    """Return the address of a thread on GitHub, or None for another source; GitHub redirects to pull requests."""
     thread = THREAD.fullmatch(source)
     return thread and f"https://github.com/{thread[1]}/issues/{thread[2]}"
 
 
 def repeat(failure: Failure) -> list[str]:
-    """Return the line with the command that repeats a failure, if there is one."""
+    """Return the line with the command that repeats a failure, or no line if there is no command."""
     return [f"Repeat with: {failure.repeat}"] if failure.repeat else []
 
 
@@ -164,7 +169,7 @@ def conclusion(verdict: Verdict) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """List outputs, the gates of one kind together: dW_f dW_i dW_g dW_o become dW_*."""
+    """Return the names of outputs, in which dW_f, dW_i, dW_g and dW_o together become dW_*, and so on."""
     short = list(names)
     for kind in ("dW", "dU", "db"):
         group = [name for name in OUTPUTS if name.startswith(f"{kind}_")]
@@ -175,7 +180,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def are(names: Sequence[str]) -> str:
-    """Return the verb for so many names."""
+    """Return "is" or "are" for these names."""
     return "is" if len(names) == 1 else "are"
 
 
@@ -187,10 +192,10 @@ def number(ratio: float) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number of things, in the plural where it is due."""
+    """Return a number with a noun in the singular or plural."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def lower_first(sentence: str) -> str:
-    """Return a sentence that begins with a lower-case letter."""
+    """Return a sentence with its first letter in lower case."""
     return sentence[:1].lower() + sentence[1:]

@@ -1,4 +1,4 @@
-"""What the oracle found out about a candidate or a recorded run, as data and as JSON."""
+"""The verdict on a candidate or a recorded run, as data and as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lstm_oracle.candidates.failures import FailureKind
 from lstm_oracle.comparison.compare import Trial
@@ -15,38 +15,24 @@ from lstm_oracle.inputs.weight_layout import OWN_LAYOUT
 from lstm_oracle.run import OUTPUTS, Array
 from lstm_oracle.truth.truth import Finding, Truth
 
+if TYPE_CHECKING:  # the verdict is data, and does not load the catalogue
+    from lstm_oracle.diagnosis.bugs import Bug
 
-class Mistake(Protocol):
-    """A known mistake, as the catalogue describes it."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-
-    @property
-    def text(self) -> str:
-        """One sentence that says what is wrong."""
-
-    @property
-    def seen_in(self) -> tuple[str, ...]:
-        """Where it was seen: threads `owner/repo#number`, files `owner/repo:path`, or titles."""
-
-
-Explanation = tuple[Mistake, ...]  # mistakes that were made together
+Explanation = tuple["Bug", ...]  # known mistakes that were made together
 
 
 @dataclass(frozen=True)
 class Block:
-    """One output over all runs that have it, by its worst error."""
+    """The worst error of one output over all runs that have the output."""
 
     name: str
     ok: bool
     ratio: float  # the worst error, relative to the rounding tolerance
     units: float  # the worst error, in units of rounding
-    step: int | None  # where it is; None for an output without steps
-    worst: RunId  # the run in which it is
+    step: int | None  # the step of the worst error; None for an output without steps
+    worst: RunId  # the run with the worst error
     runs: int  # how many runs have the output
-    wrong: int  # in how many of them it is wrong
+    wrong: int  # in how many of these runs it is wrong
 
 
 @dataclass(frozen=True)
@@ -55,41 +41,41 @@ class Failure:
 
     kind: FailureKind
     text: str
-    runs: int  # how many runs show it; 0 where it lies between calls
+    runs: int  # how many runs show it; 0 for a failure that shows only in a comparison of several calls
     smallest: RunId | None
     repeat: str = ""  # the command that repeats this run
 
 
 @dataclass(frozen=True)
 class RunArtifact:
-    """A run with all its arrays and its truth: to be explained, saved, or shown step by step."""
+    """A run with all its arrays and its truth, to be explained, saved, or shown step by step."""
 
     id: RunId
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     truth: Truth
-    repeat: str = ""  # the command that repeats it
+    repeat: str = ""  # the command that repeats this run
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What was found out about one candidate or one recorded run."""
+    """The verdict on one candidate or one recorded run."""
 
     subject: str  # what was judged: the name of a candidate, or a file
     dtype: str
     blocks: tuple[Block, ...]
     failures: tuple[Failure, ...] = ()
     explanations: tuple[Explanation, ...] = ()  # alternatives
-    first_error: str = ""  # where the smallest wrong run first goes wrong
-    location: str = ""  # the narrowest place that can be at fault, if no mistake is named
-    target: str | None = None  # the subject's name on the command line
-    layout: str = OWN_LAYOUT  # how its weights are arranged
+    first_error: str = ""  # where the first error of the smallest wrong run is
+    location: str = ""  # the narrowest location of the error, if no known mistake matches
+    target: str | None = None  # the name of the subject on the command line
+    layout: str = OWN_LAYOUT  # how the weights of the subject are arranged
     seed: int | None = None  # None for a recorded run
     trials: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     failing: RunArtifact | None = None  # the smallest failing run
-    pictured: RunArtifact | None = None  # one that fails over several steps, or the worst of all
+    pictured: RunArtifact | None = None  # a failing run of several steps, or else the run with the largest error
 
     @property
     def ok(self) -> bool:
@@ -103,8 +89,8 @@ class Verdict:
         return tuple(name for name in OUTPUTS if name not in returned)
 
     @property
-    def diagnosis(self) -> tuple[Mistake, ...]:
-        """Every known mistake that any explanation names."""
+    def diagnosis(self) -> tuple[Bug, ...]:
+        """Every known mistake that an explanation names."""
         return tuple({mistake.id: mistake for mistakes in self.explanations for mistake in mistakes}.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -135,7 +121,7 @@ class Verdict:
 def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:
     """Return every output that was returned, over all runs, in the order of `run.OUTPUTS`.
 
-    An output that had the wrong shape or was not an array is infinitely far off.
+    The error of an output that had the wrong shape or was not an array is infinite.
     """
     found: dict[str, list[tuple[Finding, RunId]]] = {}
     for trial in trials:

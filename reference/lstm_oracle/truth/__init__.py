@@ -1,1 +1,1 @@
-"""What autodiff says of a run, and the tolerance for rounding errors in it."""
+"""The blocks of a run by autodiff, and the tolerance for rounding errors in them."""

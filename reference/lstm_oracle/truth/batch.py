@@ -16,25 +16,25 @@ from lstm_oracle.autodiff.probes import EDGES, TO_X
 from lstm_oracle.inputs.cases import Case, Sizes
 from lstm_oracle.run import GRADIENTS, Array, DType
 from lstm_oracle.truth import tolerance
-from lstm_oracle.truth.padding import calls, is_large, stacked
+from lstm_oracle.truth.padding import group_by_shape, is_large, stacked
 
 VALUES = dict.fromkeys(("f", "i", "g", "o", "C", "tanh_C", "h"), "TBH")
 DELTAS = {f"δ{n}": "TBD" if n in TO_X else "TBH" for n in EDGES}
 PADDED_BLOCKS = VALUES | DELTAS | GRADIENTS
-BLOCKS = PADDED_BLOCKS | {"C_T": "BH"}  # what a run is judged by, with dimensions
+BLOCKS = PADDED_BLOCKS | {"C_T": "BH"}  # all blocks of a run, with their dimensions
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 
-# A function of (weights, x, h0, C0, upstream), as `autodiff.probes.pull_back`, that returns blocks by name.
+# A function of the arguments of `autodiff.probes.pull_back` that returns blocks by name.
 BlockFunction = Callable[..., dict[str, Any]]
 Losses = Mapping[str, float]  # of one run, by block, in units of rounding
 
 
 class Batch:
-    """Runs of one shape, one per lane.
+    """Runs that are padded to one shape and computed in one call, each in a lane.
 
-    JAX starts to compute their blocks at once, on other threads; whoever asks for a result waits for it. All blocks
-    are zero outside of each run's own part.
+    JAX starts to compute their blocks immediately, on other threads; the properties wait for the results. Blocks are
+    zero outside each run's own part.
     """
 
     def __init__(self, cases: Sequence[Case], shape: Sizes, lanes: int) -> None:
@@ -47,13 +47,13 @@ class Batch:
 
     @cached_property
     def blocks(self) -> dict[str, Array]:
-        """Every block of all lanes, in float64."""
+        """The blocks of all lanes in float64, by name: (lanes, T, B, H) and so on, with padding."""
         found = {name: np.asarray(block) for name, block in self._pending.items()}
         return found | {"C_T": self._at_last_step(found["C"])}
 
     @cached_property
     def scales(self) -> dict[str, Array]:
-        """The scale of every block of all lanes, as `tolerance.scales` defines it."""
+        """The scales of the blocks of all lanes, by name, as `tolerance.scales` defines them."""
         p, x, h0, C0, upstream = self.inputs
         rows = np.arange(x.shape[2]) < self.sizes[:, 1, None]
         inputs = {**p, "x": x, "h0": h0, "C0": C0, "dh_T": upstream["dh_next"], "dC_T": upstream["dC_next"]}
@@ -63,7 +63,7 @@ class Batch:
 
     @cached_property
     def own_losses(self) -> list[Losses]:
-        """What a float32 evaluation of every lane loses of each block."""
+        """The losses of a float32 evaluation of each lane's run."""
         with full_precision():
             errors = compiled(float32_errors, is_large(self.shape))(self.inputs, self.sizes, self._pending)
         lost = {name: tolerance.units(a, self.scales[name], FLOAT32) for name, a in errors.items()}
@@ -72,11 +72,18 @@ class Batch:
         return [dict(zip(worst, of_lane, strict=True)) for of_lane in zip(*worst.values(), strict=True)]
 
     def _at_last_step(self, over_time: Array) -> Array:
-        """Return a block, or a scale, at the last step of each lane's run."""
+        """Return an array over time at the last step of each lane's run, (lanes, B, H)."""
         return over_time[np.arange(self.lanes), self.sizes[:, 0] - 1]
 
     def units_by_step(self, name: str, lanes: Sequence[int], arrays: Sequence[Array], dtype: DType) -> Array:
-        """Return the worst error of one array per lane against a block, in units: (lanes, T), or (lanes, 1)."""
+        """Return the worst error of a block in units of rounding: (lanes, T), or (lanes, 1) without steps.
+
+        Args:
+            name: the block.
+            lanes: the lanes to compare.
+            arrays: an array for each of these lanes, without padding.
+            dtype: the precision that defines a unit.
+        """
         error = self.blocks[name][lanes]
         for own, got in zip(error, arrays, strict=True):
             own[tuple(map(slice, got.shape))] -= got
@@ -85,18 +92,18 @@ class Batch:
         return tolerance.units(worst, self.scales[name][lanes].reshape(len(lanes), steps), dtype)
 
     def blocks_of(self, lane: int) -> Mapping[str, Array]:
-        """Return the blocks of one lane's run, without padding: views that are made when one is asked for."""
+        """Return the blocks of one lane's run without padding, as views that are created on access."""
         size = dict(zip("TBDH", self.cases[lane].sizes, strict=True))
         return LazyBlocks(lambda name: self.blocks[name][lane][tuple(slice(size[dim]) for dim in BLOCKS[name])])
 
     def scales_of(self, lane: int) -> Mapping[str, Array]:
-        """Return the scales of one lane's run, likewise."""
+        """Return the scales of one lane's run, of T > 0 steps, without padding, as views that are created on access."""
         T = self.cases[lane].sizes[0]
-        return LazyBlocks(lambda name: self.scales[name][lane][:T])  # the only scale of a block without steps stays
+        return LazyBlocks(lambda name: self.scales[name][lane][:T])  # a block without steps has one scale
 
 
 class LazyBlocks(Mapping[str, Array]):
-    """All blocks of a run, or their scales, each made when it is asked for."""
+    """A mapping from the name of each block to an array that is created on access."""
 
     def __init__(self, block: Callable[[str], Array]) -> None:
         self._block = block
@@ -112,31 +119,36 @@ class LazyBlocks(Mapping[str, Array]):
 
 
 def padded_blocks(inputs: tuple[Any, ...], sizes: jax.Array) -> dict[str, Any]:
-    """Return a padded run's blocks, zero outside of its own part."""
+    """Return the blocks of a padded run, with zeros outside its own part.
+
+    Args:
+        inputs: the arguments of `autodiff.probes.pull_back`.
+        sizes: T, B, D and H of the run, (4,).
+    """
     _, x, h0, _, _ = inputs
     padded = ((x.shape[0], sizes[0]), (h0.shape[0], sizes[1]), (h0.shape[1], sizes[3]))
-    steps, rows, units = (jnp.arange(most) < size for most, size in padded)
+    steps, rows, units = (jnp.arange(length) < size for length, size in padded)
     own, found = steps[:, None, None] & rows[:, None] & units, blocks(*inputs)
-    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # all other blocks are zero there anyway
+    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # gradients are zero in the padding anyway
 
 
-def float32_errors(inputs: tuple[Any, ...], sizes: jax.Array, right: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the worst error in each block of a padded run in float32, for every step where the block has steps."""
+def float32_errors(inputs: tuple[Any, ...], sizes: jax.Array, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the worst absolute error in each block of a padded run in float32: (T, 1, 1), (1, 1) or (1,)."""
     rough = padded_blocks(jax.tree.map(lambda array: array.astype(np.float32), inputs), sizes)
     axes = {name: range("T" in dims, len(dims)) for name, dims in PADDED_BLOCKS.items()}
-    return {name: jnp.max(jnp.abs(rough[name] - right[name]), axes[name], keepdims=True) for name in PADDED_BLOCKS}
+    return {name: jnp.max(jnp.abs(rough[name] - truth[name]), axes[name], keepdims=True) for name in PADDED_BLOCKS}
 
 
 def blocks(*inputs: Any) -> dict[str, Any]:
-    """Return all blocks of a run by autodiff."""
+    """Return all blocks but C_T by autodiff, from the arguments of `autodiff.probes.pull_back`."""
     values, edges, gradients = pull_back(*inputs)
     return {**{name: values[name] for name in VALUES}, **{f"δ{n}": δ for n, δ in edges.items()}, **gradients}
 
 
 def evaluate(function: BlockFunction, cases: Sequence[Case], dtype: DType) -> list[dict[str, Array]]:
-    """Evaluate a function of a run for each case in `dtype`, many cases of one shape per call."""
+    """Evaluate a function for each case in `dtype`, many cases in one call, and return its blocks without padding."""
     results: dict[int, dict[str, Array]] = {}
-    for shape, lanes, indices in calls(cases):
+    for shape, lanes, indices in group_by_shape(cases):
         with full_precision():
             inputs = stacked([cases[k] for k in indices], shape, lanes, dtype)
             found = {name: np.asarray(a) for name, a in compiled(function, is_large(shape))(*inputs).items()}
@@ -147,14 +159,14 @@ def evaluate(function: BlockFunction, cases: Sequence[Case], dtype: DType) -> li
 
 @cache
 def compiled(function: Callable[..., Any], multi_threaded: bool) -> Any:
-    """Compile a function of one run for many runs; on one thread unless `multi_threaded`, as several calls overlap."""
+    """Compile a function of one run for stacked runs; calls overlap, so each has one thread unless `multi_threaded`."""
     return jax.jit(jax.vmap(function), compiler_options=None if multi_threaded else ONE_THREAD)
 
 
 def without_padding(padded: Mapping[str, Array], case: Case, dtype: DType) -> dict[str, Array]:
-    """Return views of a run's own part of padded blocks."""
+    """Return views of a run's own part of padded blocks; without steps, dh0 and dC0 are copies of dh_T and dC_T."""
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: array[tuple(slice(size[dim]) for dim in PADDED_BLOCKS[name])] for name, array in padded.items()}
-    if not size["T"] and "dh0" in found:  # without a step, the upstream gradient is the result
+    if not size["T"] and "dh0" in found:
         found |= {"dh0": case.inputs["dh_T"].astype(dtype), "dC0": case.inputs["dC_T"].astype(dtype)}
     return found

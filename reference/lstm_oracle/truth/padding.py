@@ -1,4 +1,4 @@
-"""Runs of many sizes in a few padded shapes, so that JAX compiles seldom and computes many runs in one call.
+"""Pads runs of many sizes to a few shapes, so that JAX compiles seldom and computes many runs in one call.
 
 A run is padded with zeros up to a shape. Zero inputs and zero units add nothing to a sum, a padding row receives no
 gradient, and a step after the last one has none to pass back: the run's own part of every block is unchanged.
@@ -16,26 +16,26 @@ from lstm_oracle.autodiff.lstm import weights
 from lstm_oracle.inputs.cases import Case, Sizes, sizes_text
 from lstm_oracle.run import INPUTS, DType
 
-# JAX takes seconds to compile each shape. These hold every run that is drawn.
+# Compiling a shape takes seconds. Every drawn run fits into one of these:
 SHAPES: tuple[Sizes, ...] = ((70, 4, 7, 10), (4, 5, 40, 66))
-FINER_SHAPES: tuple[Sizes, ...] = ((12, 4, 6, 7),)  # these are worth compiling for
-MANY = 2000  # runs or more
-LANES = 32  # runs in one call at most, and fewer of large runs:
+FINER_SHAPES: tuple[Sizes, ...] = ((12, 4, 6, 7),)  # worth compiling for MANY runs
+MANY = 2000
+LANES = 32  # at most so many runs in one call, and fewer if they are large
 MOST_NUMBERS = 2**19  # in the blocks of one call, which takes the same time however few of its lanes are used
-LARGE = 2**23  # numbers in the blocks of one run, from which it is worth several threads
-AT_LAST_STEP = {"dh_T": "dh_next", "dC_T": "dC_next"}  # a gradient beyond the last step, as one that leaves that step
+LARGE = 2**23  # numbers in the blocks of one run, above which it is worth several threads
+AT_LAST_STEP = {"dh_T": "dh_next", "dC_T": "dC_next"}  # gradients beyond the last step, as those on its edges
 PADDED = INPUTS | dict.fromkeys(AT_LAST_STEP.values(), "TBH")
 
-MOST_BYTES = 2**32  # of memory for the truth of one run
-LIVE_ARRAYS = 120  # of (T, B, H) that autodiff holds at once, as measured
+MOST_BYTES = 2**32  # of memory, for the truth of one run
+LIVE_ARRAYS = 120  # of shape (T, B, H), held by autodiff at once: measured
 
 
 def shape_for(sizes: Sizes, many: bool = False) -> Sizes:
-    """Return the smallest known shape that holds a run, or its sizes rounded up slightly.
+    """Return the smallest of the known shapes that holds a run or, if none does, its sizes rounded up slightly.
 
     Args:
         sizes: T, B, D and H of the run.
-        many: whether there are so many runs that the finer shapes pay.
+        many: whether there are MANY runs, for which FINER_SHAPES are known shapes too.
     """
     known = SHAPES + FINER_SHAPES * many
     holding = [s for s in known if all(size <= most for size, most in zip(sizes, s, strict=True))]
@@ -50,18 +50,18 @@ def rounded_up(size: int) -> int:
 
 
 def lanes_for(shape: Sizes) -> int:
-    """Return how many runs of a shape are computed in one call."""
+    """Return how many runs of this shape are computed in one call."""
     return max(1, min(LANES, MOST_NUMBERS // numbers_in_blocks(shape)))
 
 
 def numbers_in_blocks(shape: Sizes) -> int:
-    """Return about how many numbers the blocks of a run have."""
+    """Return approximately how many numbers the blocks of a run of this shape have."""
     T, B, D, H = shape
     return T * B * (28 * H + 6 * D) + 4 * H * (H + D)
 
 
 def is_large(shape: Sizes) -> bool:
-    """Return whether one run is worth several threads."""
+    """Return whether one run of this shape is worth several threads."""
     return numbers_in_blocks(shape) > LARGE
 
 
@@ -76,8 +76,8 @@ def require_memory(sizes: Sizes) -> None:
         )
 
 
-def calls(cases: Sequence[Case], many: bool = False) -> Iterator[tuple[Sizes, int, list[int]]]:
-    """Group cases into calls: yield each call's shape, its number of lanes, and the indices of its cases."""
+def group_by_shape(cases: Sequence[Case], many: bool = False) -> Iterator[tuple[Sizes, int, list[int]]]:
+    """Group cases that are computed in one call: yield their shape, the number of lanes, and their indices."""
     shapes = [shape_for(case.sizes, many) for case in cases]
     for shape in dict.fromkeys(shapes):
         indices = [k for k, other in enumerate(shapes) if other == shape]
@@ -87,9 +87,12 @@ def calls(cases: Sequence[Case], many: bool = False) -> Iterator[tuple[Sizes, in
 
 
 def stacked(cases: Sequence[Case], shape: Sizes, lanes: int, dtype: DType) -> tuple[Any, ...]:
-    """Stack the inputs of runs, one per lane and padded with zeros, as `autodiff.probes.pull_back` takes them."""
-    most = dict(zip("TBDH", shape, strict=True))
-    found = {name: np.zeros((lanes, *(most[dim] for dim in dims)), dtype) for name, dims in PADDED.items()}
+    """Return the arguments of `autodiff.probes.pull_back` for many runs, stacked and padded with zeros.
+
+    The first dimension of every array is the lane; case k is in lane k.
+    """
+    padded = dict(zip("TBDH", shape, strict=True))
+    found = {name: np.zeros((lanes, *(padded[dim] for dim in dims)), dtype) for name, dims in PADDED.items()}
     for lane, case in enumerate(cases):
         size = dict(zip("TBDH", case.sizes, strict=True))
         own: dict[str, tuple[Any, ...]] = {

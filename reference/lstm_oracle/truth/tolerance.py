@@ -1,27 +1,27 @@
 """The rounding tolerance: the one policy by which the oracle calls two numbers equal.
 
-**Units.** An error is measured in units of rounding, multiples of eps · scale. The scale of a block at step t is
-the magnitude of what enters that step, so that neither a vanishing value nor a large step elsewhere sets the measure.
-Every edge of a step is linear in the three gradients that arrive (δ1, δ2, δ4), with coefficients of at most 1 except
-where C_prev is a factor; edges 17 to 26 and the weight gradients are sums of such terms, whose rounding errors add up
-like a random walk (root of the sum of squares). A sigmoid may be off by eps however small it is, because
-(1 + tanh(z/2)) / 2 is a legitimate way to compute it, and then h may be off as much. Where f or h is a factor of a
-scale, it therefore counts as at least `SMALLEST_FACTOR`.
+**Units.** An error is measured in units of rounding, which are multiples of eps · scale. The scale of a block at step
+t is the magnitude of what enters this step, so that it depends neither on values that vanish within the step nor on
+large values at other steps. Every edge of a step is linear in the three gradients that arrive (δ1, δ2, δ4), with
+coefficients of at most 1 except where C_prev is a factor. Edges 17 to 26 and the weight gradients are sums of such
+terms, whose rounding errors accumulate like a random walk (as the root of the sum of squares). A sigmoid may have an
+absolute error of eps even where its value is small, because (1 + tanh(z/2)) / 2 is a legitimate formula, and then so
+may h. Where f or h is a factor of a scale, it therefore counts as at least `SMALLEST_FACTOR`.
 
-**Losses.** The scale does not tell how much one run amplifies rounding errors over time. That is measured: a float32
-evaluation by autodiff loses so many units of each block, and an honest implementation may lose `MARGIN` times as
-many. Where a run amplifies errors, one direction outgrows all others, so that the loss is a random number times a
-magnitude of the run. One evaluation may be lucky: of two normal numbers, the first is more than 8 times the second
-with probability 0.08. A run is therefore suspected of amplification if it loses more than the rounding of its sums
-explains, which is about √(D + H) units. Then `NEIGHBOURS` runs whose inputs differ by one unit of rounding are
-evaluated as well, and the root of the sum of squares of all losses counts: a normal number is more than 8 times that
-of eight others with probability 1.5e-8 (Student's t with 8 degrees of freedom).
+**Losses.** The scale does not account for the amplification of rounding errors over time. This is measured: a float32
+evaluation by autodiff loses so many units of each block, and a correct implementation may lose `MARGIN` times as many.
+Where a run amplifies errors, one direction outgrows all others, so that the loss is a random number times a magnitude
+of the run, and one evaluation may lose little by chance: of two normal numbers, the first is more than 8 times the
+second with probability 0.08. A run is therefore suspected of amplification if it loses more than the rounding of its
+sums explains, which is about √(D + H) units. Then `NEIGHBOURS` runs whose inputs differ by about one unit of rounding
+are evaluated as well, and the root of the sum of squares of all losses counts: a normal number is more than 8 times
+that of eight others with probability 1.5e-8 (Student's t with 8 degrees of freedom).
 
-**Floors.** Independently of its losses, an implementation may lose `PER_STEP` units at every step, because a
-cell state that hardly changes is rounded in the same direction at each step: the sigmoid f by one unit, its
-product with C_prev and the sum by half a unit each. Or it may lose `LEAST` units, whichever is largest.
+**Floors.** Independently of losses, an implementation may lose `PER_STEP` units at every step, because a cell state
+that hardly changes is rounded in the same direction at each step: the sigmoid f by one unit, and its product with
+C_prev and the sum by half a unit each. It may also lose `LEAST` units. The largest of these bounds is the tolerance.
 
-`make false-alarms` measures this policy on correct and on wrong implementations.
+`make false-alarms` measures this policy on correct and on incorrect implementations.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ import numpy as np
 
 from lstm_oracle.run import GATES, Array, DType
 
-LEAST = 64.0
-MARGIN = 8.0
-PER_STEP = 2.0
+LEAST = 64.0  # units
+MARGIN = 8.0  # times the loss
+PER_STEP = 2.0  # units
 EARLY_ACCEPT_FRACTION = 1 / 4  # of a tolerance: a smaller error is accepted without measuring any larger tolerance
 SUSPECT = 1.5  # times √(D + H)
 NEIGHBOURS = 7
 SMALLEST_FACTOR = 1 / 16
-MOST_ROUNDING = 0.01
+MOST_ROUNDING = 0.01  # relative change of a block by rounding, on a well-conditioned run
 
 Scales = dict[str, Array]
 
 
 def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array | float = 1.0) -> Scales:
-    """Return the scale of every block of a run, with as many dimensions as the block: (T, 1, 1) where it has steps.
+    """Return the scale of every block of a run: (T, 1, 1) for blocks with steps, (1, 1) or (1,) for the others.
 
     Several runs of one shape may be stacked along additional leading dimensions.
 
     Args:
-        inputs: a complete run.
-        truth: its blocks in float64, including the edges δ1, δ2 and δ4.
+        inputs: the inputs of a complete run.
+        truth: its blocks f, h, C, δ1, δ2 and δ4 in float64.
         rows: (1, B, 1), one for the rows of the run and zero for padding rows. All padding is zero.
     """
     h_prev, C_prev = (np.concatenate([as_step(inputs[f"{s}0"]), truth[s]], axis=-3)[..., :-1, :, :] for s in "hC")
@@ -87,7 +87,13 @@ def value_scales(cell: Array) -> Scales:
 
 
 def edge_scales(arriving: Array, gate: Array, to_h: Array, to_x: Array) -> Scales:
-    """Return the scales of all edges, from those of what arrives, of the edges in the step, and of those to h and x."""
+    """Return the scales of all edges, each (T, 1, 1).
+
+    Args:
+        arriving: the scale of the gradients that arrive at each step.
+        gate: the scale of the edges within a step.
+        to_h, to_x: the scales of the edges from the gates to h_prev and to x.
+    """
     scale = {"δ1": arriving, "δ2": of_next_step(to_h, arriving), "δ4": of_next_step(gate, arriving)}
     scale |= {f"δ{n}": gate for n in (3, *range(5, 17))}
     scale |= {f"δ{n}": to_x for n in (17, 19, 21, 23, 26)}
@@ -95,62 +101,76 @@ def edge_scales(arriving: Array, gate: Array, to_h: Array, to_x: Array) -> Scale
 
 
 def weight_scale(kind: str, factor: Array, gate: Array) -> Array:
-    """Return the scale of dW, dU or db: the root of the sum over time of (gate · norm of the factor over rows)²."""
+    """Return the scale of dW or dU, (1, 1), or of db, (1,).
+
+    This is the root of the sum over time of (gate · norm over the batch rows of the factor)².
+    """
     by_step = gate[..., 0] * np.max(np.linalg.norm(factor, axis=-2), axis=-1, initial=0, keepdims=True)
     return np.sqrt(np.sum(by_step**2, axis=-2, keepdims=kind in "WU"))
 
 
 def unit(scale: Array, dtype: DType) -> Array:
-    """Return one unit of rounding.
+    """Return one unit of rounding for each scale: eps · scale, plus the smallest normal number.
 
-    Errors below the normal range count as zero, because JAX, among others, flushes subnormal numbers.
+    The addend excuses results that were flushed to zero below the normal range, as JAX does among others.
     """
     info = np.finfo(dtype)
     return info.eps * scale + info.tiny
 
 
 def units(error: Array, scale: Array, dtype: DType) -> Array:
-    """Return an error in units of rounding; infinite where it is not finite or the scale is out of range."""
+    """Return an absolute error in units of rounding; infinite where the error or the scale is not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         in_units = np.abs(error) / unit(scale, dtype)
     return np.where(np.isfinite(in_units) & np.isfinite(scale), in_units, np.inf)
 
 
 def tolerance(loss: float, steps: int) -> float:
-    """Return how many units of error an honest implementation may have in a block of a run.
+    """Return how many units a correct implementation may lose in a block of a run.
 
     Args:
-        loss: how many units float32 evaluations by autodiff lose there.
+        loss: how many units float32 evaluations by autodiff lose in this block.
         steps: T.
     """
     return max(LEAST, PER_STEP * steps, MARGIN * loss)
 
 
 def is_suspected(loss: float, steps: int, terms: int) -> bool:
-    """Return whether a loss indicates that the run amplifies errors, beyond rounding sums of `terms`, D + H, terms.
+    """Return whether a run loses so much that it may amplify errors.
 
-    Where the floor per step exceeds `LEAST`, the threshold rises in proportion.
+    The threshold is what the rounding of sums of D + H terms explains. It rises in proportion where the floor of
+    PER_STEP units at every step exceeds LEAST.
+
+    Args:
+        loss: how many units a float32 evaluation loses of the worst block.
+        steps: T.
+        terms: D + H.
     """
     return loss > SUSPECT * max(1, terms) ** 0.5 * tolerance(0, steps) / LEAST
 
 
 def is_well_conditioned(loss: float, steps: int, dtype: DType) -> bool:
-    """Return whether a run that loses so many units of its worst block tells right from wrong in a precision.
+    """Return whether a run distinguishes correct from incorrect implementations in a precision.
 
-    Otherwise rounding alone may change a block by more than 1 %, or float32 loses so much that its loss no longer
-    measures what another precision loses.
+    On an ill-conditioned run, rounding alone may change a block by more than MOST_ROUNDING, or float32 loses so much
+    that its loss no longer measures what another precision loses.
+
+    Args:
+        loss: how many units float32 evaluations lose of the worst block.
+        steps: T.
+        dtype: the precision.
     """
     worst = tolerance(loss, steps) * float(np.finfo(dtype).eps), loss * float(np.finfo(np.float32).eps)
     return max(worst) < MOST_ROUNDING
 
 
 def as_step(state: Array) -> Array:
-    """Return a state (B, H) as that of one step, (1, B, H)."""
+    """Return a state (B, H) as an array with one step, (1, B, H)."""
     return state[..., None, :, :]
 
 
 def largest(block: Array) -> Array:
-    """Return the largest magnitude at every step, (T, 1, 1)."""
+    """Return the largest magnitude in a block at every step, (T, 1, 1)."""
     return np.max(np.abs(block), axis=(-2, -1), initial=0, keepdims=True)
 
 
@@ -161,9 +181,9 @@ def largest_row_norm(matrices: Sequence[Array]) -> Array:
 
 
 def largest_passed_back(arriving: Array, f: Array) -> Array:
-    """Return the maximum over later steps of what arrives there times every f in between; all (T, 1, 1).
+    """Return the maximum over this and later steps of what arrives there times every f in between; all (T, 1, 1).
 
-    The distance that is covered doubles in every round, so that log2(T) rounds suffice.
+    Each iteration doubles the distance that is covered, so that log2(T) iterations suffice.
     """
     passed = shifted_back(f, 1)
     distance = 1
@@ -175,19 +195,19 @@ def largest_passed_back(arriving: Array, f: Array) -> Array:
 
 
 def shifted_back(block: Array, steps: int) -> Array:
-    """Return a block shifted by so many steps towards the first one, with zeros after it."""
+    """Return a copy of a block shifted by so many steps towards the first step, with zeros at the last steps."""
     shifted = np.zeros_like(block)
     shifted[..., : block.shape[-3] - steps, :, :] = block[..., steps:, :, :]
     return shifted
 
 
 def of_next_step(scale: Array, arriving: Array) -> Array:
-    """Return the scale of what arrives at every step from the next one, or from beyond the last."""
-    found = arriving.copy()
-    np.maximum(scale[..., 1:, :, :], arriving[..., :-1, :, :], out=found[..., :-1, :, :])
-    return found
+    """Return the scale of the gradient that arrives at every step from the next one, or from beyond the last."""
+    from_next = arriving.copy()
+    np.maximum(scale[..., 1:, :, :], arriving[..., :-1, :, :], out=from_next[..., :-1, :, :])
+    return from_next
 
 
 def at_first_step(scale: Array, arriving: Array) -> Array:
-    """Return the scale of the first step, (1, 1); without steps, that of the upstream gradient, which is passed on."""
+    """Return the scale at the first step, (1, 1); without steps, the scale of the upstream gradient that arrives."""
     return scale[..., 0, :, :] if scale.shape[-3] else largest(arriving)

@@ -1,4 +1,4 @@
-"""What autodiff says of a run: its blocks in float64, and how much error in them is rounding."""
+"""The truth of a run: its blocks in float64 by autodiff, and how much error in them is rounding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lstm_oracle.inputs.cases import Case, Sizes
 from lstm_oracle.run import Array, DType
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.batch import BLOCKS, FLOAT32, FLOAT64, Batch, Losses
-from lstm_oracle.truth.padding import calls, lanes_for
+from lstm_oracle.truth.padding import group_by_shape, lanes_for
 
 NO_LOSSES: Losses = dict.fromkeys(BLOCKS, 0.0)
 Item = TypeVar("Item")
@@ -22,43 +22,46 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Finding:
-    """How one block of one run compares with the truth."""
+    """The comparison of one block of one run with the truth."""
 
     block: str
     units: float  # the worst error, in units of rounding
-    tolerance: float  # the units allowed, or a lower bound of them that already decides
-    step: int | None  # where the worst error is; None for a block without steps
+    tolerance: float  # in units, or a lower bound that is enough to accept the error
+    step: int | None  # of the worst error; None for a block without steps
 
     @property
     def ratio(self) -> float:
-        """The error relative to the tolerance; at most EARLY_ACCEPT_FRACTION, it may be an upper bound."""
+        """The error relative to the tolerance; an upper bound of this if it is at most EARLY_ACCEPT_FRACTION."""
         return self.units / self.tolerance
 
     @property
     def ok(self) -> bool:
-        """Whether the error is rounding. Where no finite tolerance exists, only early acceptance passes."""
+        """Whether the error is rounding. If no finite tolerance exists, only early acceptance passes."""
         return self.units <= self.tolerance and math.isfinite(self.tolerance)
 
 
 @dataclass(eq=False)
 class Truth:
-    """A run's blocks in float64, their scales, and the tolerance for errors in them, measured when it is needed.
+    """The blocks of a run in float64, their scales, and the tolerance for errors in them, measured when it is needed.
 
-    `blocks` has the values f … h and C_T, the edges δ1 … δ26 and the gradients dW_f … dC0. Both mappings may be
+    `blocks` has the values f … h and C_T, the edges δ1 … δ26 and the gradients dW_f … dC0. Blocks and scales may be
     views of the batch in which the run was computed; `detached` copies them.
     """
 
     case: Case
-    shape: Sizes  # to which the run was padded
+    shape: Sizes  # to which the run is padded
     blocks: Mapping[str, Array]
     scales: Mapping[str, Array]
     batch: Batch | None = None
-    lane: int = 0
+    lane: int = 0  # of the run in the batch
     _own_losses: Losses | None = field(default=None, repr=False)
     _losses: Losses | None = field(default=None, repr=False)
 
     def compare(self, name: str, got: Array, dtype: DType | None = None) -> Finding:
-        """Compare an array with the block of this name, at the precision of `dtype` or else of the array."""
+        """Compare an array with a block, in units of the array's own precision.
+
+        An array of another shape than the block, or of another dtype than `dtype` if one is given, is infinitely wrong.
+        """
         by_step = self.units_by_step(name, got, dtype)
         units = float(by_step.max())
         step = int(by_step.argmax()) if self.has_steps(name, got, dtype) else None
@@ -69,13 +72,13 @@ class Truth:
         return got.shape == self.blocks[name].shape and (dtype is None or got.dtype == dtype)
 
     def has_steps(self, name: str, got: Array, dtype: DType | None = None) -> bool:
-        """Return whether an array fits a block and can be compared step by step."""
+        """Return whether an array fits a block, as `fits` does, and has at least one step."""
         return "T" in BLOCKS[name] and len(got) > 0 and self.fits(name, got, dtype)
 
     def units_by_step(self, name: str, got: Array, dtype: DType | None = None) -> Array:
-        """Return the worst error of a block at every step, (T,), or of all of it, (1,), in units of rounding.
+        """Return the worst error at every step of a block, (T,), or in all of a block without steps, (1,), in units.
 
-        An array that does not fit is infinitely far off.
+        The error of an array that does not fit, as `fits` defines it, is infinite.
         """
         if not self.fits(name, got, dtype):
             return np.array([np.inf])
@@ -83,15 +86,15 @@ class Truth:
         return units.max(axis=(1, 2), initial=0) if self.has_steps(name, got) else units.max(initial=0)[None]
 
     def units(self, name: str, got: Array, dtype: DType) -> Array:
-        """Return the error of a block in units of rounding, entry by entry."""
+        """Return the error of every entry of a block, in units of rounding of this precision."""
         return tolerance.units(got - self.blocks[name], self.scales[name], dtype)
 
     def allowed(self, name: str, units: float) -> float:
-        """Return how many units of a block an honest implementation may lose, or less if that decides about `units`.
+        """Return the tolerance for a block in units, or a lower bound of it if that is enough to accept this error.
 
-        Measuring what float32 loses takes about as long as the truth itself, and with neighbours many times as long;
-        most errors are small enough without. Bounds that are known already are tried in the same order, so that no
-        finding depends on what was asked before.
+        Measuring what float32 loses takes about as long as computing the truth, and with neighbours many times as
+        long, but most errors are so small that a lower bound suffices. Lower bounds are tried in the same order even
+        if the losses have been measured, so that no finding depends on earlier calls.
         """
         for losses in self._lower_bounds():
             allowed = tolerance.tolerance(losses[name], self.case.sizes[0])
@@ -100,49 +103,49 @@ class Truth:
         return allowed
 
     def _lower_bounds(self) -> Iterator[Losses]:
-        """Yield lower bounds of the losses, in ascending order of size and of cost."""
+        """Yield lower bounds of the losses, in ascending order of size and of cost, up to the losses themselves."""
         yield NO_LOSSES
         yield self.own_losses
         yield self.losses
 
     def tolerance(self, name: str) -> float:
-        """Return how many units of a block an honest implementation may lose on this run."""
+        """Return the tolerance for a block: how many units of rounding an implementation may lose in it."""
         return tolerance.tolerance(self.losses[name], self.case.sizes[0])
 
     def absolute_tolerance(self, name: str, dtype: DType) -> Array:
-        """Return the absolute error that a block may have, in an array that broadcasts against the block."""
+        """Return the tolerance for a block as an absolute error, in an array that broadcasts against the block."""
         return self.tolerance(name) * tolerance.unit(self.scales[name], dtype)
 
     @property
     def own_losses(self) -> Losses:
-        """What a float32 evaluation of this run loses of each block."""
+        """The loss of a float32 evaluation of this run, for each block in units of rounding."""
         if self._own_losses is None:
             if self.case.sizes[0]:
                 batch = self.batch or Batch([self.case], self.shape, lanes_for(self.shape))
                 self._own_losses = batch.own_losses[self.lane]
-            else:  # the upstream gradients are passed on, and nothing is rounded
+            else:  # upstream gradients are passed on without rounding
                 self._own_losses = NO_LOSSES
         return self._own_losses
 
     @property
     def losses(self) -> Losses:
-        """What float32 loses of each block, combined with what it loses on neighbouring runs if this is suspected."""
+        """The losses of each block, including those of neighbouring runs if this run is suspected of amplification."""
         if self._losses is None:
             (self._losses,) = losses_with_neighbours([self])
         return self._losses
 
     @property
     def is_suspected(self) -> bool:
-        """Whether this run may amplify errors, though not so much that no tolerance could be measured."""
+        """Whether this run may amplify errors, though not so much that no tolerance could be measured in float64."""
         (T, _, D, H), loss = self.case.sizes, max(self.own_losses.values())
         return tolerance.is_suspected(loss, steps=T, terms=D + H) and tolerance.is_well_conditioned(loss, T, FLOAT64)
 
     def is_well_conditioned(self, dtype: DType) -> bool:
-        """Return whether this run tells right from wrong in a precision."""
+        """Return whether this run distinguishes correct from incorrect implementations in a precision."""
         return tolerance.is_well_conditioned(max(self.losses.values()), self.case.sizes[0], dtype)
 
     def detached(self) -> Truth:
-        """Return a copy that does not keep the batch in memory; losses that were measured are kept."""
+        """Return a copy that does not keep the batch in memory, but keeps the losses measured so far."""
         blocks, scales = ({name: a.copy() for name, a in part.items()} for part in (self.blocks, self.scales))
         return replace(self, blocks=blocks, scales=scales, batch=None, lane=0)
 
@@ -152,29 +155,29 @@ def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
 
     Args:
         cases: runs of any sizes.
-        many: whether there are so many that it pays to compile additional shapes.
+        many: whether they belong to at least `padding.MANY` runs, for which it pays to compile additional shapes.
     """
     return start_truths(cases, many)()
 
 
 def truths_in_chunks(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
-    """Yield each chunk of cases with their truths, computing those of the next chunk in the meantime."""
+    """Yield each chunk of cases with their truths, while those of the next chunk are computed on other threads."""
     for cases, wait in prefetch((cases, start_truths(cases, many)) for cases in chunks):
         yield list(zip(cases, wait(), strict=True))
 
 
 def prefetch(pending: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item once the next one has been taken as well; taking an item starts its computation."""
+    """Yield each item after taking the next one, where taking an item starts its computation on other threads."""
     return (item for item, _ in pairwise(chain(pending, [None])) if item is not None)
 
 
 def start_truths(cases: Sequence[Case], many: bool) -> Callable[[], list[Truth]]:
-    """Start to compute the truths on other threads; return the function that waits for them."""
-    lanes: dict[int, tuple[Batch, int]] = {}
-    for shape, most, indices in calls(cases, many):
-        batch = Batch([cases[k] for k in indices], shape, most)
-        lanes |= {k: (batch, lane) for lane, k in enumerate(indices)}
-    return lambda: [truth_in(*lanes[k]) for k in range(len(cases))]
+    """Start to compute the truths on other threads, and return a function that waits for them and returns them."""
+    lane_of: dict[int, tuple[Batch, int]] = {}
+    for shape, lanes, indices in group_by_shape(cases, many):
+        batch = Batch([cases[k] for k in indices], shape, lanes)
+        lane_of |= {k: (batch, lane) for lane, k in enumerate(indices)}
+    return lambda: [truth_in(*lane_of[k]) for k in range(len(cases))]
 
 
 def truth_in(batch: Batch, lane: int) -> Truth:
@@ -186,7 +189,7 @@ def truth_in(batch: Batch, lane: int) -> Truth:
 
 
 def truth_without_steps(case: Case, shape: Sizes) -> Truth:
-    """Return the truth of a run with T = 0, which passes the upstream gradients on."""
+    """Return the truth of a run with T = 0, whose upstream gradients and C0 are passed on as dh0, dC0 and C_T."""
     inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
     size = dict(zip("TBDH", case.sizes, strict=True))
     found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in BLOCKS.items()}
@@ -195,13 +198,17 @@ def truth_without_steps(case: Case, shape: Sizes) -> Truth:
 
 
 def compute_losses(known: Sequence[Truth]) -> None:
-    """Measure the losses of many runs together, which takes less time than one by one when they are asked for."""
+    """Measure the losses of many truths together, which is faster than one by one, and store them there."""
     for truth, losses in zip(known, losses_with_neighbours(known), strict=True):
         truth._losses = losses
 
 
 def losses_with_neighbours(known: Sequence[Truth]) -> list[Losses]:
-    """Return what float32 loses on each run, combined with its losses on neighbouring runs if the run is suspected."""
+    """Return the losses of each run: its own or, if it is suspected, combined with those of its neighbours.
+
+    Losses are combined as the root of the sum of squares. The neighbours of all runs of one shape are evaluated
+    together.
+    """
     found = [truth.own_losses for truth in known]
     suspects = [k for k, truth in enumerate(known) if truth.is_suspected]
     for shape in dict.fromkeys(known[k].shape for k in suspects):
@@ -215,14 +222,14 @@ def losses_with_neighbours(known: Sequence[Truth]) -> list[Losses]:
 
 
 def float32_losses(cases: Sequence[Case], shape: Sizes) -> list[Losses]:
-    """Return what a float32 evaluation loses of each block, for cases that all fit one shape."""
+    """Return the losses of a float32 evaluation of each case, where all cases fit one shape."""
     lanes = lanes_for(shape)
     batches: Iterator[Any] = (Batch(cases[k : k + lanes], shape, lanes) for k in range(0, len(cases), lanes))
     return [losses for batch in prefetch(batches) for losses in batch.own_losses[: len(batch.cases)]]
 
 
 def neighbour(case: Case, number: int) -> Case:
-    """Return a run whose inputs each differ by one or two units of float32 rounding."""
+    """Return a run with every entry of its inputs multiplied by 1 ± eps of float32, with signs drawn by the number."""
     rng = np.random.default_rng(number)
     eps = np.finfo(FLOAT32).eps
     inputs = {name: array * (1 + eps * rng.choice([-1, 1], array.shape)) for name, array in case.inputs.items()}

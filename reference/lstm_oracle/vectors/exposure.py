@@ -1,4 +1,4 @@
-"""What a mistake of the catalogue does to the outputs of a run."""
+"""The effect of a known mistake on the outputs of a run."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs import Bug, ShapeMismatch
-from lstm_oracle.diagnosis.fit import FORWARD
+from lstm_oracle.diagnosis.bugs import Bug, BugKind, ShapeMismatch
 from lstm_oracle.inputs.cases import Case
-from lstm_oracle.run import OUTPUTS
+from lstm_oracle.run import GRADIENTS, OUTPUTS, Array
 from lstm_oracle.truth.truth import Truth
 
-CLEAR = 10.0
+CLEAR = 10.0  # times the tolerance
+STATES = OUTPUTS.keys() - GRADIENTS.keys()
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a mistake does to the outputs of a vector."""
+    """The outputs of a vector that a mistake changes."""
 
-    outputs: tuple[str, ...]  # wrong by `CLEAR` tolerances or more
-    perhaps: tuple[str, ...]  # wrong by less, but by a tenth of a tolerance or more: these may show it or not
+    outputs: tuple[str, ...]  # wrong by CLEAR tolerances or more
+    borderline: tuple[str, ...]  # wrong by less, but by more than 1 / CLEAR tolerances: may show the mistake or not
 
 
 def effect_of(bug: Bug, case: Case, truth: Truth) -> Effect | None:
-    """What a mistake does to a run's outputs; None where a program with it stops.
+    """Return the effect of a mistake on the outputs of a run, or None if a program with the mistake raises an error.
 
-    The program computes in float64 whatever the run is in, so that its own rounding has no part in it.
+    The program computes in float64 in any case, so that its own rounding errors do not contribute.
     """
     inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
     with np.errstate(all="ignore"):
@@ -35,20 +35,22 @@ def effect_of(bug: Bug, case: Case, truth: Truth) -> Effect | None:
             outputs = program.states() | program.gradients()
         except ShapeMismatch:
             return None
-        worst = {
-            name: float(np.max(truth.units(name, np.asarray(outputs[name]), case.dtype), initial=0))
-            / truth.tolerance(name)
-            for name in OUTPUTS
-        }
+        ratios = {name: ratio(truth, name, np.asarray(outputs[name]), case) for name in OUTPUTS}
     return Effect(
-        tuple(name for name, ratio in worst.items() if ratio >= CLEAR),
-        tuple(name for name, ratio in worst.items() if 1 / CLEAR < ratio < CLEAR),
+        tuple(name for name, worst in ratios.items() if worst >= CLEAR),
+        tuple(name for name, worst in ratios.items() if 1 / CLEAR < worst < CLEAR),
     )
 
 
-def shows(bug: Bug, effect: Effect | None) -> bool:
-    """Whether a mistake is exposed; one of the forward pass, by the states alone."""
+def ratio(truth: Truth, name: str, output: Array, case: Case) -> float:
+    """Return the worst error of an output, relative to the tolerance."""
+    return float(np.max(truth.units(name, output, case.dtype), initial=0)) / truth.tolerance(name)
+
+
+def is_exposed(bug: Bug, effect: Effect | None) -> bool:
+    """Return whether an effect exposes its mistake; a mistake in the forward pass has to show in the states."""
     if effect is None:
         return False
-    by_states = bug.forward and bug.kind != "precision"
-    return any(name in FORWARD or not by_states for name in effect.outputs)
+    if bug.forward and bug.kind != BugKind.PRECISION:
+        return not STATES.isdisjoint(effect.outputs)
+    return bool(effect.outputs)

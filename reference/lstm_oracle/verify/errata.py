@@ -18,10 +18,10 @@ class Misprint:
     edge: int
     printed: str
     derived: str
-    equation: Callable[[Params, Edges], Array]
+    equation: Callable[[Params, Edges], Array]  # the printed equation in NumPy
 
     def steps(self, tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> Iterator[tuple[int, Edges]]:
-        """The edges of every step, the last first, by the derivation with this equation as printed."""
+        """Yield every step, the last first, with its edges by the derivation that has this equation as printed."""
         params, edge, equation = tape.params, self.edge, self.equation
 
         class Printed(dict[int, Array]):

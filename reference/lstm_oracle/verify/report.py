@@ -1,4 +1,4 @@
-"""What `lstm-oracle verify` shows: a table for people, JSON for programs."""
+"""What `lstm-oracle verify` prints: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -21,11 +21,14 @@ from lstm_oracle.truth.truth import Finding
 from lstm_oracle.verify.errata import MISPRINTS
 from lstm_oracle.verify.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verification, installed
 
+if TYPE_CHECKING:  # needs python-flint
+    from lstm_oracle.certified.certificate import Certificate
+
 TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX Rt"}
 
 
 def show(verification: Verification) -> None:
-    """Print the verification on standard output."""
+    """Print a verification on standard output."""
     console = Console(highlight=False)
     if not console.is_terminal:  # a file or a pipe, where rich would fold to 80 columns
         console.width = 100
@@ -42,7 +45,7 @@ def show(verification: Verification) -> None:
 
 
 def worst_errors(verification: Verification, title: str, blocks: Iterable[str], subjects: Sequence[str]) -> Table:
-    """A row for each block, a column for each subject, both precisions in one."""
+    """Return a table with a row for each block and a column for each subject, over all precisions."""
     table = Table(title, box=box.SIMPLE_HEAD, padding=(0, 1))
     for name in (*(TITLES[subject] for subject in subjects), "run"):
         table.add_column(name, justify="right")
@@ -56,13 +59,13 @@ def worst_errors(verification: Verification, title: str, blocks: Iterable[str], 
 
 
 def worst(verification: Verification, subject: str, block: str) -> tuple[Finding, Case] | None:
-    """The worst finding of a block over both precisions."""
+    """Return the worst finding of a block over all precisions, with its case, or None if the block was not judged."""
     found = [pair for (by, _, name), pair in verification.worst.items() if (by, name) == (subject, block)]
     return max(found, key=lambda pair: pair[0].ratio, default=None)
 
 
 def cell(found: tuple[Finding, Case] | None) -> Text:
-    """A finding's error, red where it is no rounding error."""
+    """Return the error of a finding, red if it exceeds the tolerance."""
     if found is None:
         return Text("–", style="dim")
     units = found[0].units
@@ -70,7 +73,7 @@ def cell(found: tuple[Finding, Case] | None) -> Text:
 
 
 def misprints(verification: Verification) -> Table:
-    """A row for each misprint of the source."""
+    """Return a table with a row for each misprint of the source."""
     table = Table.grid(padding=(0, 2))
     for misprint in MISPRINTS:
         refuted = f"refuted on {verification.refuted[misprint.edge]} of {verification.runs} runs"
@@ -79,62 +82,63 @@ def misprints(verification: Verification) -> Table:
 
 
 def certified(verification: Verification) -> Text:
-    """How many numbers are proven right beyond floating point, and to how many digits."""
+    """Return how many numbers of each twin are certified, and to how many digits."""
     if verification.certificates is None:
         return Text(f"\nNot certified to {DIGITS} digits: python-flint is not installed.")
     if wrong := [certificate.mismatch for certificate in verification.certificates if certificate.mismatch]:
         return Text(f"\nNot certified: {wrong[0]}", style="bold red")
-    digits = math.floor(min(c.digits for c in verification.certificates))
-    by_twin = {
-        c.twin: [other for other in verification.certificates if other.twin == c.twin]
-        for c in verification.certificates
-    }
-    counts = [
-        f"{TITLES[twin]} {sum(c.entries for c in some)} {'gradients and edges' if twin == 'bptt' else 'gradients'}, "
-        f"{sum(c.entries for c in some if c.entries == c.directions)} one by one"
-        for twin, some in by_twin.items()
-    ]
-    return Text(f"\nCertified to {digits} digits in ball arithmetic: {'; '.join(counts)}.")
+    digits = math.floor(min(certificate.digits for certificate in verification.certificates))
+    by_twin: dict[str, list[Certificate]] = {}
+    for certificate in verification.certificates:
+        by_twin.setdefault(certificate.twin, []).append(certificate)
+    counts = "; ".join(certified_entries(twin, some) for twin, some in by_twin.items())
+    return Text(f"\nCertified to {digits} digits in ball arithmetic: {counts}.")
+
+
+def certified_entries(twin: str, some: Sequence[Certificate]) -> str:
+    """Return how many entries of a twin are certified, and how many of these individually."""
+    entries = sum(certificate.entries for certificate in some)
+    individually = sum(certificate.entries for certificate in some if certificate.entries == certificate.directions)
+    what = "gradients and edges" if twin == "bptt" else "gradients"
+    return f"{TITLES[twin]} {entries} {what}, {individually} of them individually"
 
 
 def conclusion(verification: Verification) -> Text:
-    """What was judged, and the word that sums it up."""
+    """Return how much was judged, and the verdict."""
     judged = ", ".join(f"{TITLES[name]} {verification.judged[name]}" for name in SUBJECTS if verification.judged[name])
     absent = "".join(f"; {TITLES[name]} is not installed" for name in PEERS if name not in installed())
     lines = Text(f"\nRuns judged: {judged}{absent}. Seed {verification.seed}, {verification.seconds:.0f} s.\n")
     if verification.ok:
         return lines.append("VERIFIED", style="bold green")
     lines.append("MISMATCH", style="bold red")
-    if mismatch := verification.narrowest:
-        lines.append(f" {place(mismatch)}\nRepeat with: {repeat(verification, mismatch)}")
-    elif any(certificate.mismatch for certificate in verification.certificates or []):
-        lines.append(" in ball arithmetic: what is derived is not the derivative")
-    else:
-        lines.append(" a misprint was refuted on no run: the judge does not see")
-    return lines
+    if mismatch := verification.smallest_mismatch:
+        return lines.append(f" in {place(mismatch)}\nRepeat with: {repeat(verification, mismatch)}")
+    if any(certificate.mismatch for certificate in verification.certificates or []):
+        return lines.append(" in ball arithmetic: the derived formulas do not equal the derivative")
+    return lines.append(" in the misprints: no run refutes one of them, so the comparison overlooks errors")
 
 
 def place(mismatch: Mismatch) -> str:
-    """Where a subject first leaves the truth, in words."""
+    """Return in words where a subject first differs from the truth."""
     step = "" if mismatch.step is None else f" at step {mismatch.step}"
     return f"{TITLES[mismatch.subject]}: {mismatch.block}{step} of {mismatch.case}"
 
 
 def repeat(verification: Verification, mismatch: Mismatch) -> str:
-    """The command that judges this run again."""
+    """Return the command that judges the run of a mismatch again."""
     case = mismatch.case
     return f"lstm-oracle verify --seed {verification.seed} --run {case.number} --dtype {case.dtype}"
 
 
 def to_json(verification: Verification) -> dict[str, Any]:
-    """The verification as JSON."""
+    """Return a verification as JSON."""
     blocks = [
         {"name": block, "ok": finding.ok, "ratio": json_number(finding.ratio), "units": json_number(finding.units)}
         | {"subject": subject, "dtype": dtype, "run": case.number, "step": finding.step}
         for (subject, dtype, block), (finding, case) in verification.worst.items()
     ]
-    mismatch = verification.narrowest
-    balls = [] if verification.certificates is None else ["python-flint"]
+    mismatch = verification.smallest_mismatch
+    flint = [] if verification.certificates is None else ["python-flint"]
     return {
         "ok": verification.ok,
         "blocks": blocks,
@@ -150,5 +154,5 @@ def to_json(verification: Verification) -> dict[str, Any]:
         "judged": dict(verification.judged),
         "seed": verification.seed,
         "seconds": round(verification.seconds, 1),
-        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *balls, *installed())},
+        "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *flint, *installed())},
     }

@@ -1,4 +1,4 @@
-"""The reference against a truth that shares nothing with it: complex steps through a plain NumPy unit."""
+"""Autodiff agrees with complex steps through a plain NumPy unit, with which it shares nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_oracle import autodiff
 from lstm_oracle.autodiff.lstm import full_precision
 from lstm_oracle.inputs.cases import REGIMES, Case, Regime
 from lstm_oracle.run import GRADIENTS, WEIGHTS
-from tests.lstm_oracle.autodiff.slopes import arguments, arriving_at, inputs_alone, same_slope, unit
+from tests.lstm_oracle.autodiff.slopes import arguments, arriving_at, assert_same_slope, forward_arguments, unit
 from tests.strategies import drawn, without_zeros
 
 SIZES = 4, 3, 2, 5
@@ -25,21 +25,21 @@ SIZES = 4, 3, 2, 5
 def test_the_forward_pass_is_that_of_the_equations(regime: Regime) -> None:
     run = drawn(SIZES, regime, "float64", 0)
     wanted = (unit(run.inputs, {})[name] for name in "hC")
-    for got, want in zip(autodiff.forward(**inputs_alone(run)), wanted, strict=True):
+    for got, want in zip(autodiff.forward(**forward_arguments(run)), wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-14, strict=True)
 
 
 @pytest.mark.parametrize("regime", REGIMES)
-def test_the_gradients_are_the_slopes_along_any_direction(regime: Regime) -> None:
+def test_the_gradients_are_the_slopes_along_random_directions(regime: Regime) -> None:
     rng = np.random.default_rng(0)
     run = drawn(SIZES, regime, "float64", 0)
     gradients = {name.removeprefix("d"): gradient for name, gradient in autodiff.backward(**arguments(run)).items()}
     assert {f"d{name}" for name in gradients} == set(GRADIENTS)
     assert all(gradient.shape == run.inputs[name].shape for name, gradient in gradients.items())
     for _ in range(5):
-        same_slope(run.inputs, arriving_at(run.inputs), gradients, rng)
+        assert_same_slope(run.inputs, arriving_at(run.inputs), gradients, rng)
         for name, gradient in gradients.items():
-            same_slope(run.inputs, arriving_at(run.inputs), {name: gradient}, rng)
+            assert_same_slope(run.inputs, arriving_at(run.inputs), {name: gradient}, rng)
 
 
 def test_a_missing_argument_is_zero() -> None:
@@ -52,26 +52,26 @@ def test_a_missing_argument_is_zero() -> None:
 
 
 @pytest.mark.parametrize("function", [autodiff.forward, autodiff.backward, autodiff.deltas])
-def test_a_faulty_argument_is_refused_by_name(function: Callable[..., Any]) -> None:
+def test_a_faulty_argument_is_rejected_by_name(function: Callable[..., Any]) -> None:
     run = without_zeros(SIZES)
-    given = inputs_alone(run) if function is autodiff.forward else arguments(run)
+    given = forward_arguments(run) if function is autodiff.forward else arguments(run)
     for faulty, error, message in (
         ({"x": given["x"].astype(int)}, TypeError, "x has dtype int64; expected float32 or float64"),
-        ({"params": given["params"] | {"W_c": 1}}, TypeError, "params has W_c; expected W_f, "),
+        ({"params": given["params"] | {"W_c": 1}}, TypeError, "params has W_c; expected only W_f, "),
         *(({name: given[name][..., 1:]}, ValueError, f"{name} has shape .*; expected ") for name in list(given)[1:]),
     ):
         with pytest.raises(error, match=f"^{message}"):
             function(**given | faulty)
 
 
-def test_it_computes_on_the_cpu_in_full_precision_whatever_the_settings_are() -> None:
+def test_full_precision_is_float64_with_full_products_on_the_cpu() -> None:
     with full_precision():
         assert jax.config.jax_enable_x64
         assert jax.config.jax_default_matmul_precision == "highest"
         assert jax.config.jax_default_device == "cpu"
 
 
-def test_results_have_the_dtype_of_the_input_and_the_settings_of_jax_stay_those_of_the_caller() -> None:
+def test_results_have_the_dtype_of_the_input_and_the_configuration_of_jax_is_unchanged() -> None:
     program = """
 import jax, jax.numpy as jnp, numpy as np
 from lstm_oracle import autodiff

@@ -1,4 +1,4 @@
-"""Real programs in other languages, built and run here, are judged end to end."""
+"""Programs in other languages, compiled and run, are judged end to end."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lstm_oracle.run import OUTPUTS
 
 CANDIDATES = Path(__file__).parents[2] / "candidates"
 
-needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler `cc` is here")
-needs_node = pytest.mark.skipif(not shutil.which("node"), reason="no `node` is here")
+needs_compiler = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler `cc`")
+needs_node = pytest.mark.skipif(not shutil.which("node"), reason="needs `node`")
 
 
 def compiled(folder: Path, *options: str) -> str:
-    """The C program as a target; the folder's name may hold spaces."""
+    """The C program as a target, whose file name contains spaces."""
     program = folder / "lstm in C"
     command = ["cc", "-std=c99", "-O2", *options, "-o", str(program), str(CANDIDATES / "lstm.c"), "-lm"]
     subprocess.run(command, check=True)
@@ -45,13 +45,13 @@ def test_an_lstm_in_c_is_right(dtype: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_the_dropped_cell_carry_of_an_lstm_in_c_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_missing_cell_carry_of_an_lstm_in_c_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = check(compiled(tmp_path, "-DNO_CELL_CARRY"), max_examples=7)
     assert not report.ok
     assert [block.name for block in report.blocks if block.ok] == ["h", "C", "C_T"]
     words = shlex.split(report.failures[0].repeat)
     assert cli.main(words[1:]) == 1
-    assert capsys.readouterr().out.endswith("WRONG\n")
+    assert capsys.readouterr().out.endswith("INCORRECT\n")
     assert [bug.id for bug in report.diagnosis] == ["no_cell_carry"]
 
 
@@ -63,14 +63,14 @@ def test_an_lstm_in_javascript_is_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "said"),
+    ("text", "kind", "expected"),
     [
-        ("exit 3", "exits", "ended with status 3"),
-        ("echo no weights >&2; exit 1", "exits", "ended with status 1; its last words: no weights"),
-        ("kill -SEGV $$", "crashes", "died of SIGSEGV"),
-        ("sleep 100 & sleep 100", "hangs", "had not ended after 0.5 s"),
-        ("true", "no_output", "wrote no file; expected h.npy, C.npy"),
-        ('echo 3 > "$2/h.npy"', "return_type", "h.npy not readable as .npy"),
+        ("exit 3", "exits", "exited with status 3"),
+        ("echo no weights >&2; exit 1", "exits", "exited with status 1; last line of standard error: no weights"),
+        ("kill -SEGV $$", "crashes", "killed by SIGSEGV"),
+        ("sleep 100 & sleep 100", "hangs", "did not finish within 0.5 s"),
+        ("true", "no_output", "wrote no file; expected any of h.npy, C.npy"),
+        ('echo 3 > "$2/h.npy"', "return_type", "h.npy "),
         ('cp "$1/h0.npy" "$2/hidden.npy"', "unknown_name", "wrote 'hidden.npy'; expected any of h, C"),
         (
             'cp "$1/h0.npy" "$2/C_T.npy"; cp "$1/x.npy" "$2/h.npy"',
@@ -81,14 +81,16 @@ def test_an_lstm_in_javascript_is_right() -> None:
         ('cp "$1/dh.npy" "$2/h.npy"', "mismatch", "h"),
     ],
 )
-def test_each_misbehaviour_of_a_program_has_its_verdict(text: str, kind: str, said: str, tmp_path: Path) -> None:
+def test_each_misbehaviour_of_a_program_is_reported_as_its_own_kind(
+    text: str, kind: str, expected: str, tmp_path: Path
+) -> None:
     report = check(program(tmp_path, text), run=0, sizes=(2, 1, 3, 4), timeout=0.5 if kind == "hangs" else 30)
     assert not report.ok
     found = {failure.kind: failure.text for failure in report.failures}
-    assert said in found[kind]
+    assert expected in found[kind]
 
 
-def test_a_program_that_keeps_state_in_a_file_is_found(tmp_path: Path) -> None:
+def test_a_program_that_keeps_state_in_a_file_is_detected(tmp_path: Path) -> None:
     state = shlex.quote(str(tmp_path / "state.npy"))
     text = f'cp {state} "$2/h.npy" 2>/dev/null || cp "$1/dh.npy" "$2/h.npy"; cp "$1/dh.npy" {state}'
     report = check(program(tmp_path, text), run=0, sizes=(2, 1, 3, 4))

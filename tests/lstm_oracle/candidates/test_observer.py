@@ -1,4 +1,4 @@
-"""One call of a candidate: which arrays it is given, what is accepted of what it returns, and its side effects."""
+"""One call of a candidate: the arrays that it is given, the outputs that are accepted, and its side effects."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def right(*names: str, dtype: Any = np.float64) -> dict[str, Array]:
 
 
 def observe(adapter: Callable[..., Any], layout: str = "manual", times: int = 1, run: Any = RUN) -> Observation:
-    """What is observed at the last of these calls."""
-    with open_candidate(adapter, layout=layout) as subject:
-        return [subject(run) for _ in range(times)][-1]
+    """The observation of the last of these calls."""
+    with open_candidate(adapter, layout=layout) as candidate:
+        return [candidate(run) for _ in range(times)][-1]
 
 
 def problems(observation: Observation) -> list[tuple[str, str]]:
@@ -45,7 +45,7 @@ def problems_of(act: Callable[[Any], object], layout: str = "manual", times: int
     return problems(observe(adapter, layout, times))
 
 
-# What is given and what is returned.
+# Inputs and outputs.
 
 
 def test_an_adapter_is_given_copies_of_all_inputs() -> None:
@@ -78,7 +78,7 @@ class Tensor:
         return self.array
 
 
-DEVICE = f"RuntimeError: on another device (test_behaviour.py:{Tensor.__array__.__code__.co_firstlineno + 2})"
+DEVICE = f"RuntimeError: on another device (test_observer.py:{Tensor.__array__.__code__.co_firstlineno + 2})"
 NAMES = ", ".join(OUTPUTS)
 
 
@@ -92,20 +92,23 @@ def with_infinities() -> dict[str, Array]:
 @pytest.mark.parametrize(
     ("returned", "expected", "accepted"),
     [
-        (None, [("return_type", "returned NoneType; expected a mapping from name to array", "")], []),
-        (([1], [2]), [("return_type", "returned tuple; expected a mapping from name to array", "")], []),
+        (None, [("return_type", "returned NoneType; expected a mapping from names to arrays", "")], []),
+        (([1], [2]), [("return_type", "returned tuple; expected a mapping from names to arrays", "")], []),
         ({}, [("no_output", f"returned an empty mapping; expected any of {NAMES}", "")], []),
         (
             {"dc0": np.ones(3), 3: np.ones(3), "x" * 41: np.ones(3)} | right(),
-            [("unknown_name", f"'{name}' is no output; expected {NAMES}", "") for name in ("dc0", "3", "x" * 40)],
+            [
+                ("unknown_name", f"'{name}' is not an output; expected any of {NAMES}", "")
+                for name in ("dc0", "3", "x" * 40)
+            ],
             ["h", "dx"],
         ),
         ({name: Tensor(array) for name, array in right().items()}, [], ["h", "dx"]),
         (
             {"C": Tensor(None), "C_T": [0.5], "dh0": np.array([None])} | right(),
             [
-                ("return_type", f"C cannot be read as an array: {DEVICE}", "C"),
-                ("return_type", "C_T is a list; expected an array of numbers", "C_T"),
+                ("return_type", f"C cannot be converted to a NumPy array: {DEVICE}", "C"),
+                ("return_type", "C_T is of type list; expected an array of numbers", "C_T"),
                 ("return_type", "dh0 has dtype object; expected an array of numbers", "dh0"),
             ],
             ["h", "dx"],
@@ -121,14 +124,14 @@ def with_infinities() -> dict[str, Array]:
         (
             with_infinities(),
             [
-                ("not_finite", "dx is not finite in 3 of 6 values, the first inf at [0, 0, 2]", "dx"),
-                ("not_finite", "db_f is not finite in 1 of 4 values, the first nan at [3]", "db_f"),
+                ("not_finite", "dx is not finite in 3 of 6 entries; the first is inf at [0, 0, 2]", "dx"),
+                ("not_finite", "db_f is not finite in 1 of 4 entries; the first is nan at [3]", "db_f"),
             ],
             ["h", "dx", "db_f"],
         ),
     ],
 )
-def test_an_output_that_does_not_fit_is_refused_by_name_and_the_others_accepted(
+def test_an_output_that_does_not_fit_is_refused_by_name_and_the_others_are_accepted(
     returned: Any, expected: list[tuple[str, str, str]], accepted: list[str]
 ) -> None:
     observed = observe(lambda **run: returned)
@@ -137,17 +140,17 @@ def test_an_output_that_does_not_fit_is_refused_by_name_and_the_others_accepted(
     assert all(np.array_equal(observed.outputs[k], np.asarray(returned[k]), equal_nan=True) for k in accepted)
 
 
-def test_another_dtype_is_a_problem_and_still_judged_if_it_is_a_float() -> None:
+def test_another_dtype_is_a_problem_but_is_still_judged_if_it_is_float32_or_float64() -> None:
     single, whole, half = right("h", dtype=np.float32), right("C", dtype=np.int64), right("C_T", dtype=np.float16)
     observed = observe(lambda **run: single | whole | half | right("dx"))
     assert problems(observed) == [
-        ("dtype", f"{name} has dtype {dtype}; expected float64, that of the inputs")
+        ("dtype", f"{name} has dtype {dtype}; expected float64, the dtype of the inputs")
         for name, dtype in (("h", "float32"), ("C", "int64"), ("C_T", "float16"))
     ]
     assert {name: array.dtype.name for name, array in observed.outputs.items()} == {"h": "float32", "dx": "float64"}
     run = {name: array.astype(np.float32) for name, array in RUN.items()}
     observed = observe(lambda **run: single | right("dx"), run=run)
-    assert problems(observed) == [("dtype", "dx has dtype float64; expected float32, that of the inputs")]
+    assert problems(observed) == [("dtype", "dx has dtype float64; expected float32, the dtype of the inputs")]
 
 
 def test_an_empty_output_is_accepted() -> None:
@@ -171,17 +174,17 @@ def fails(run: Any) -> None:
     raise ArithmeticError("lost\n  a   sign")
 
 
-def test_an_exception_is_reported_in_one_line_with_the_place_where_it_was_raised() -> None:
+def test_an_exception_is_reported_in_one_line_with_the_file_and_line_that_raised_it() -> None:
     line = fails.__code__.co_firstlineno + 1
     for act in (fails, lambda run: fails(run)):
-        assert problems_of(act) == [("raises", f"ArithmeticError: lost a sign (test_behaviour.py:{line})")]
+        assert problems_of(act) == [("raises", f"ArithmeticError: lost a sign (test_observer.py:{line})")]
     observed = observe(adapters.raises)
     line = adapters.raises.__code__.co_firstlineno + 1
     assert problems(observed) == [("raises", f"ArithmeticError: lost a sign (adapters.py:{line})")]
     assert observed.outputs == {}
 
 
-def test_an_exception_of_the_call_itself_has_no_place() -> None:
+def test_an_exception_of_the_call_itself_has_no_line() -> None:
     def adapter(x: Any) -> None: ...
 
     ((_, text),) = problems(observe(adapter))
@@ -196,8 +199,8 @@ def test_an_exception_of_the_call_itself_has_no_place() -> None:
         (ValueError("x" * 289), f"ValueError: {'x' * 288}"),
     ],
 )
-@pytest.mark.parametrize("notes", [(), ("what follows\nis advice", "and more")])
-def test_an_exception_is_reported_without_its_notes_in_at_most_300_letters(
+@pytest.mark.parametrize("notes", [(), ("a note\nof two lines", "another note")])
+def test_an_exception_is_reported_without_its_notes_in_at_most_300_characters(
     error: Exception, text: str, notes: tuple[str, ...]
 ) -> None:
     error = type(error)(*error.args)
@@ -209,15 +212,15 @@ def test_an_exception_is_reported_without_its_notes_in_at_most_300_letters(
 
     ((kind, found),) = problems_of(act)
     assert kind == "raises"
-    assert re.fullmatch(re.escape(text) + r" \(test_behaviour.py:\d+\)", found)
+    assert re.fullmatch(re.escape(text) + r" \(test_observer.py:\d+\)", found)
 
 
-@pytest.mark.parametrize(("code", "said"), [((), "sys.exit()"), ((3,), "sys.exit(3)"), (("no",), "sys.exit('no')")])
-def test_an_exit_is_reported_with_its_status(code: tuple[Any, ...], said: str) -> None:
+@pytest.mark.parametrize(("code", "call"), [((), "sys.exit()"), ((3,), "sys.exit(3)"), (("no",), "sys.exit('no')")])
+def test_an_exit_is_reported_with_its_status(code: tuple[Any, ...], call: str) -> None:
     def act(run: Any) -> None:
         raise SystemExit(*code)
 
-    assert problems_of(act) == [("exits", f"calls {said}")]
+    assert problems_of(act) == [("exits", f"calls {call}")]
 
 
 def test_a_keyboard_interrupt_is_not_caught() -> None:
@@ -231,7 +234,7 @@ def test_a_keyboard_interrupt_is_not_caught() -> None:
 # Side effects.
 
 
-def test_printed_text_is_reported_up_to_60_letters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_text_is_reported_up_to_60_characters(capsys: pytest.CaptureFixture[str]) -> None:
     assert problems_of(lambda run: print("step 1")) == [("prints", r"wrote 'step 1\n' during the call")]
     assert problems_of(lambda run: print("x" * 60, end="")) == [("prints", f"wrote '{'x' * 60}' during the call")]
     assert problems_of(lambda run: print("x" * 61, end="")) == [("prints", f"wrote '{'x' * 60}'… during the call")]
@@ -260,11 +263,11 @@ def test_a_changed_sign_of_zero_is_a_change() -> None:
 
 def test_the_first_output_that_shares_memory_with_an_input_is_named() -> None:
     observed = observe(lambda **run: {"h": run["dh"][:], "C_T": run["C0"]})
-    assert problems(observed) == [("views_inputs", "h shares its memory with the input dh")]
+    assert problems(observed) == [("views_inputs", "h shares memory with the input dh")]
     assert list(observed.outputs) == ["h", "C_T"]
 
 
-def test_outputs_of_the_call_before_may_be_returned_again_but_not_written_to() -> None:
+def test_outputs_of_the_previous_call_may_be_returned_again_but_not_overwritten() -> None:
     outputs = right("h", "C", "dx")
 
     def adapter(**run: Any) -> dict[str, Array]:
@@ -272,8 +275,8 @@ def test_outputs_of_the_call_before_may_be_returned_again_but_not_written_to() -
             outputs[name] += 1
         return outputs
 
-    said = ("reuses_outputs", "changes the C that it returned from the call before")
-    for times, expected in ((1, []), (2, [said]), (3, [said])):
+    problem = ("reuses_outputs", "changed the C that the previous call had returned")
+    for times, expected in ((1, []), (2, [problem]), (3, [problem])):
         assert problems(observe(adapter, times=times)) == expected
     assert problems(observe(lambda **run: outputs, times=2)) == []
 
@@ -299,7 +302,7 @@ def sets_numpy(part: int, value: Any) -> Callable[[Any], None]:
         (sets_numpy(2, lambda at: at % 600 + 1), "numpy.random", 1),
         (sets_numpy(3, lambda has_gauss: 1 - has_gauss), "numpy.random", 1),
         (sets_numpy(4, lambda gauss: gauss + 0.5), "numpy.random", 1),
-        (lambda run: random.seed(3), "random", 2),  # which finds the state that it left at the first call
+        (lambda run: random.seed(3), "random", 2),  # the second call finds the state that the first left
         (lambda run: np.random.seed(3), "numpy.random", 2),  # noqa: NPY002
     ],
 )
@@ -334,11 +337,11 @@ def test_in_another_layout_weights_and_gradients_have_the_names_of_that_layout()
     assert problems_of(act, "torch") == [("writes_inputs", "weight_hh_l0 changed during the call")]
     names = "h, C, C_T, dx, dh0, dC0, dweight_hh_l0, dweight_ih_l0, dbias_ih_l0, dbias_hh_l0"
     observed = observe(lambda **run: right("dW_f"), "torch")
-    assert problems(observed) == [("unknown_name", f"'dW_f' is no output; expected {names}")]
+    assert problems(observed) == [("unknown_name", f"'dW_f' is not an output; expected any of {names}")]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         ({"dweight_hh_l0": np.ones((16, 4), np.float32)}, "float32"),
         ({"dweight_hh_l0": np.ones((4, 16))}, "dweight_hh_l0 has shape"),
@@ -346,9 +349,9 @@ def test_in_another_layout_weights_and_gradients_have_the_names_of_that_layout()
     ],
 )
 def test_gradients_that_do_not_fit_the_layout_are_reported_and_the_other_outputs_accepted(
-    change: dict[str, Array], said: str
+    change: dict[str, Array], text: str
 ) -> None:
     observed = observe(lambda **run: gradients_in_torch(run) | change | right("h", "dh0") | {"dx": np.ones(2)}, "torch")
     assert [kind for kind, _ in problems(observed)] == ["layout", "shape"]
-    assert said in observed.problems[0].text
+    assert text in observed.problems[0].text
     assert list(observed.outputs) == ["h", "dh0"]

@@ -1,4 +1,4 @@
-"""Certified truth: the derivation is the derivative, to more digits than any float has."""
+"""Certificates: the derivation is the derivative of the loss, to more digits than any float has."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_oracle.certified.certificate import Rounding, ball, certify, derived, enclosed, rounded
-from lstm_oracle.certified.series import loss, precision
+from lstm_oracle.certified.certificate import Rounding, certify, enclosed, rounded
+from lstm_oracle.certified.series import precision
 from lstm_oracle.inputs.cases import REGIMES, Case, draw_inputs
-from lstm_oracle.run import complete
-from lstm_oracle.truth.batch import PADDED_BLOCKS
-from lstm_oracle.verify.ours import bptt_blocks
+from lstm_oracle.truth.batch import BLOCKS
+from lstm_oracle.verify.twins import bptt_blocks
 from manual import bptt, fused
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -30,18 +29,18 @@ def drawn(sizes, regime="ordinary", dtype=F64, seed=0):
 
 
 def altered(n, by, at_call=None):
-    """A maker of dictionaries for a step's edges: `by` is added to one entry of δn, in one call or in all of them."""
+    """Return a dictionary class for the edges of a step that adds `by` to an entry of δn, at one call or at all."""
     calls = count(1)
 
     class Altered(dict):
         def __init__(self, arriving):
             super().__init__(arriving)
-            self.now = at_call in (None, next(calls))
+            self.is_altered = at_call in (None, next(calls))
             if n in arriving:
                 self[n] = arriving[n]
 
         def __setitem__(self, m, δ):
-            if m == n and self.now:
+            if m == n and self.is_altered:
                 δ = δ.copy()
                 δ.flat[0] += by
             super().__setitem__(m, δ)
@@ -50,16 +49,16 @@ def altered(n, by, at_call=None):
 
 
 def certificate_of(run, **options):
-    callers = ctx.prec, ctx.cap
+    before = ctx.prec, ctx.cap
     certificate = certify(run, **options)
-    assert (ctx.prec, ctx.cap) == callers
+    assert (ctx.prec, ctx.cap) == before
     assert certificate.ok, certificate.mismatch
     assert certificate.digits >= 50
     return certificate
 
 
-def twin_with(dx_of):
-    """The fast twin with another dx."""
+def fused_with(dx_of):
+    """Return `manual.fused` with another dx."""
 
     def gradients(*arguments):
         found = fused.gradients(*arguments)
@@ -83,11 +82,11 @@ def test_longer_runs_are_certified_along_random_directions(sizes, by, directions
     assert certificate_of(drawn(sizes, regime), by=by).directions == directions
 
 
-# Batches with small and large products; one sequence, of few and of many units, and longer than a block of steps.
+# Batches with small and large products; one sequence of few and of many units, and of more steps than a block.
 @pytest.mark.parametrize(
     "sizes", [(4, 2, 3, 1), (3, 2, 5, 4), (5, 1, 3, 2), (22, 1, 1, 40), (2, 1, 1, 41), (1, 250, 1, 32)]
 )
-def test_the_fast_twin_is_certified_too(sizes):
+def test_the_gradients_of_the_fast_twin_are_certified(sizes):
     certificate_of(drawn(sizes), by="entry" if np.prod(sizes) < 40 else "all", twin=fused)
 
 
@@ -100,7 +99,7 @@ def test_empty_runs_are_certified(sizes):
 
 
 @pytest.mark.parametrize("n", range(1, 27))
-def test_a_delta_that_is_wrong_by_1e_40_is_refuted_and_named(n):
+def test_an_error_of_1e_40_in_a_delta_is_refuted_and_located(n):
     run = drawn((2, 1, 2, 1))
     certificate = certify(run, edges=altered(n, TINY))
     assert certificate.mismatch.startswith(f"δ{n}[1, 0, 0] is ")
@@ -109,34 +108,23 @@ def test_a_delta_that_is_wrong_by_1e_40_is_refuted_and_named(n):
     assert not certify(drawn((50, 1, 2, 3)), by="all", edges=altered(n, TINY, at_call=20)).ok
 
 
-def test_a_gradient_of_the_fast_twin_that_is_wrong_by_1e_40_is_refuted_and_named():
-    wrong = twin_with(lambda dx: dx + TINY)
+def test_an_error_of_1e_40_in_a_gradient_of_the_fast_twin_is_refuted_and_located():
+    wrong = fused_with(lambda dx: dx + TINY)
     assert certify(drawn((3, 2, 1, 2)), twin=wrong).mismatch.startswith("x[0, 0, 0] is ")
 
 
-def test_as_many_digits_are_certified_as_are_asked_for():
+def test_the_required_number_of_digits_is_certified():
     assert certify(drawn((2, 1, 3, 2)), 500, by="all").digits >= 500
     assert certify(drawn((2, 1, 2, 1)), 30, by="all", edges=altered(8, arb("1e-400"))).ok
 
 
 @pytest.mark.parametrize("error", [arb.nan(), arb(0, 1), arb(1, np.inf), arb.pos_inf()], ids=str)
-def test_a_delta_that_is_not_enclosed_is_not_certified(error):
+def test_a_delta_without_a_narrow_ball_is_not_certified(error):
     with pytest.raises(ArithmeticError, match="balls of 16384 bits are still too wide"):
         certify(drawn((2, 1, 2, 1)), by="all", edges=altered(8, error))
 
 
-def test_the_loss_is_the_same_by_the_derivation_and_by_series():
-    with precision(300):
-        balls = {name: np.asarray(ball(array), object) for name, array in complete(drawn((5, 2, 3, 4))).items()}
-        blocks = derived(balls)
-        L = np.sum(balls["dh"] * blocks["h"]) + np.sum(balls["dh_T"] * blocks["h"][-1])
-        L += np.sum(balls["dC_T"] * blocks["C_T"])
-        value, _ = loss(balls, {})
-        assert L.overlaps(value)
-        assert (L - value).rad() < 1e-70
-
-
-def test_a_value_that_is_not_finite_is_refused():
+def test_an_input_that_is_not_finite_is_rejected():
     run = drawn((2, 1, 3, 4))
     run["U_g"][0, 0] = np.nan
     with pytest.raises(ValueError, match="U_g has entries that are not finite"):
@@ -145,29 +133,29 @@ def test_a_value_that_is_not_finite_is_refused():
 
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("dtype", [F32, F64], ids=str)
-def test_floats_come_close_to_the_rounded_truth(regime, dtype):
+def test_floating_point_comes_close_to_the_rounded_truth(regime, dtype):
     run = drawn((6, 2, 3, 4), regime, dtype)
     truth, found = rounded(run), bptt_blocks(Case(0, regime, run))
-    assert set(found) == set(truth) == {*PADDED_BLOCKS, "C_T"}
+    assert set(found) == set(truth) == set(BLOCKS)
     for name, block in truth.items():
         assert block.dtype == dtype
         size = np.abs(block).max()
         np.testing.assert_allclose(found[name], block, rtol=0, atol=300 * np.finfo(dtype).eps * size, err_msg=name)
 
 
-def test_rounded_is_the_nearest_number_to_the_enclosed_one():
+def test_rounded_values_are_nearest_to_the_enclosed_values():
     run = drawn((4, 2, 1, 3), "saturated", F32)
     exact = enclosed(run, digits=40)
     for dtype in (F32, F64):
         for name, block in rounded(run, dtype).items():
             for got, truth in zip(block.flat, exact[name].flat, strict=True):
-                apart = abs(arb(float(got)) - truth)
+                error = abs(arb(float(got)) - truth)
                 for neighbour in (np.nextafter(got, dtype.type(-np.inf)), np.nextafter(got, dtype.type(np.inf))):
-                    assert not apart > abs(arb(float(neighbour)) - truth)
+                    assert not error > abs(arb(float(neighbour)) - truth)
 
 
 @pytest.mark.parametrize(("bias", "least", "most"), [(-700, 5e-324, 1e-290), (-800, 0, 0), (-1e30, 0, 0), (1e30, 1, 1)])
-def test_saturated_gates_are_rounded_to_their_own_numbers(bias, least, most):
+def test_values_of_saturated_gates_are_rounded_correctly(bias, least, most):
     run = drawn((2, 1, 3, 4))
     run["b_f"][:] = bias
     assert (least <= rounded(run)["f"]).all()
@@ -175,39 +163,39 @@ def test_saturated_gates_are_rounded_to_their_own_numbers(bias, least, most):
 
 
 @pytest.mark.parametrize("name", ["x", "C0"])
-def test_at_the_end_of_the_range_more_bits_are_taken(name):
+def test_more_bits_are_used_near_the_end_of_the_range(name):
     run = drawn((2, 1, 3, 4))
     run[name] *= 1e300
     for twin in (bptt, fused):
         assert certificate_of(run, by="all", twin=twin).bits > 256
-    with pytest.raises(ArithmeticError, match="still too wide: is a value zero, but not in every term, or a gate or"):
+    with pytest.raises(ArithmeticError, match="bits are still too wide; is a value exactly zero because "):
         enclosed(run)
     if name == "x":
         assert {*np.unique([rounded(run)[gate] for gate in "fio"])} == {0, 1}
 
 
-def test_values_that_no_number_of_bits_can_tell_apart_are_neither_rounded_nor_certified():
+def test_values_that_need_more_than_the_most_bits_are_neither_rounded_nor_certified():
     run = drawn((1, 1, 1, 1))
-    run["b_f"][:], run["b_i"][:], run["C0"][:] = 1e6, -1e6, 1 + 2**-24  # C is a little beside a tie of float32.
+    run["b_f"][:], run["b_i"][:], run["C0"][:] = 1e6, -1e6, 1 + 2**-24  # C is barely beside a tie of float32
     for function in (certify, lambda run: rounded(run, F32)):
         with pytest.raises(ArithmeticError, match="balls of 16384 bits are still too wide"):
             function(run)
 
 
-def test_an_error_in_the_shapes_is_not_taken_for_too_wide_a_ball():
+def test_an_error_in_a_shape_is_not_mistaken_for_balls_that_are_too_wide():
     with pytest.raises(ValueError, match="broadcast"):
-        certify(drawn((2, 1, 2, 1)), by="all", twin=twin_with(lambda dx: np.tile(dx, 2)))
+        certify(drawn((2, 1, 2, 1)), by="all", twin=fused_with(lambda dx: np.tile(dx, 2)))
 
 
 @given(st.integers(-(2**80), 2**80), st.integers(-1180, 940))
-def test_rounding_is_that_of_ieee_754(mantissa, exponent):
+def test_numbers_are_rounded_as_in_ieee_754(mantissa, exponent):
     with precision(200):
         rounding = Rounding(F64).nearest(arb(mantissa) * arb(2) ** exponent)
     assert rounding == float(Fraction(mantissa) * Fraction(2) ** exponent)
 
 
 @given(st.integers(0, 0x7F7FFFFE), st.sampled_from([-1, 0, 1]))
-def test_float32_is_not_rounded_by_way_of_float64(bits, nudge):
+def test_numbers_are_rounded_to_float32_only_once(bits, nudge):
     low, high = np.array([bits, bits + 1], np.uint32).view(np.float32)
     with precision(300):
         tie = (arb(float(low)) + arb(float(high))) / 2
@@ -217,7 +205,7 @@ def test_float32_is_not_rounded_by_way_of_float64(bits, nudge):
 
 
 @pytest.mark.parametrize("dtype", [F32, F64], ids=str)
-def test_what_is_out_of_range_becomes_infinite(dtype):
+def test_numbers_out_of_range_become_infinite(dtype):
     info = np.finfo(dtype)
     with precision(2000):
         nearest = Rounding(dtype).nearest

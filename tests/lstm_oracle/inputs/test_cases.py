@@ -1,4 +1,4 @@
-"""The runs that the oracle draws: repeatable, of the sizes it says, in regimes that do what they say."""
+"""Drawn runs are reproducible, have the documented sizes, and have the values that define their regimes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def many() -> list[Case]:
     return [draw_case(0, number, F64) for number in range(1400)]
 
 
-# The first runs of seed 0, by the sum of the magnitudes in their weights, biases, x and states, and in what arrives.
+# The first runs of seed 0, with the sums of the magnitudes of weights, biases, x with states, and upstream gradients.
 FIRST = [
     ("ordinary", (3, 3, 0, 21), [460.0371541079578, 69.98065988559259, 107.10726052426342, 109.9907477021283]),
     ("linear", (51, 2, 1, 6), [4.933239775063702, 18.840152341149498, 80.45587628484499, 503.66431592409174]),
@@ -31,9 +31,9 @@ FIRST = [
     ("tiny", (29, 2, 1, 5), [66.07096257945688, 15.966959903278724, 62.39383940976761, 5.266167098936684e-06]),
     ("plain", (14, 2, 4, 7), [114.70508058828517, 0.0, 85.11348819968282, 161.70944605062078]),
 ]
-# Of the runs of seed 0: how many of 1400 have T, B, D or H zero, and which of the first 40 lack an input by chance.
-ZEROS = [19, 17, 18, 0]
-DROPPED = {
+# Of the runs of seed 0: how many of 1400 have T, B, D or H zero, and which of the first 40 have an input of zeros.
+EMPTY = [19, 17, 18, 0]
+ZERO_IN = {
     "b_f": [10, 19, 28, 31, 36, 39],
     "h0": [3, 17, 22],
     "C0": [4, 7, 10, 14, 19, 22, 30, 31, 35, 36],
@@ -43,8 +43,8 @@ DROPPED = {
 }
 
 
-def test_a_seed_and_a_number_name_the_same_run_in_every_version() -> None:
-    """A report names a run by them. Whoever changes what is drawn changes these numbers, and says so."""
+def test_a_seed_and_a_number_reproduce_the_same_run_in_every_version() -> None:
+    """Reports identify runs in this way, so that a change of the drawn runs is a change for users."""
     names = [*INPUTS]
     groups = names[:8], names[8:12], ["x", "h0", "C0"], [*UPSTREAM]
     for number, (regime, sizes, sums) in enumerate(FIRST):
@@ -54,15 +54,15 @@ def test_a_seed_and_a_number_name_the_same_run_in_every_version() -> None:
         np.testing.assert_allclose(found, sums, rtol=1e-12)
     assert np.sum([run.sizes for run in many()], axis=0).tolist() == [17491, 3305, 11113, 17689]
     assert [run.number for run in many()[:150] if 0 in run.sizes] == [0, 56, 104, 121]
-    assert [sum(run.sizes[axis] == 0 for run in many()) for axis in range(4)] == ZEROS
+    assert [sum(run.sizes[axis] == 0 for run in many()) for axis in range(4)] == EMPTY
     assert [run.number for run in many()[:60] if len({*run.sizes}) < 4] == [0, 25, 32, 48, 51]
-    for name, dropped in DROPPED.items():
+    for name, numbers in ZERO_IN.items():
         some = [run for run in many()[:40] if 0 not in run.sizes and run.regime != "plain"]
-        assert [run.number for run in some if not run.inputs[name].any()] == dropped, name
+        assert [run.number for run in some if not run.inputs[name].any()] == numbers, name
     assert not np.array_equal(draw_case(1, 0, F64).inputs["W_f"], draw_case(0, 0, F64).inputs["W_f"])
 
 
-def test_other_sizes_or_another_regime_can_be_asked_for() -> None:
+def test_sizes_and_regime_can_be_given() -> None:
     own = draw_case(0, 3, F64)
     assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).sizes == (2, 3, 4, 5)
     assert draw_case(0, 3, F64, sizes=(2, 3, 4, 5)).regime == own.regime
@@ -87,7 +87,7 @@ def test_every_run_is_complete_and_consistent(dtype: str) -> None:
         assert set(complete(run.inputs)) == set(INPUTS)  # which checks every shape
 
 
-def test_every_run_fits_a_shape_and_every_shape_is_drawn() -> None:
+def test_every_run_is_within_one_of_the_largest_sizes_and_each_of_them_is_used() -> None:
     used = [range_of(run.sizes) for run in many()]
     assert {*used} == {*LARGEST_SIZES}
     assert all(used.count(shape) > 0.05 * len(used) for shape in LARGEST_SIZES)
@@ -111,7 +111,7 @@ def test_regimes_take_turns() -> None:
     assert [run.regime for run in many()[: 2 * len(REGIMES)]] == [*REGIMES, *REGIMES]
 
 
-def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
+def test_inputs_are_sometimes_zero_but_never_all_upstream_gradients() -> None:
     runs = [run for run in many() if 0 not in run.sizes and run.regime != "plain"]
     for name in ("h0", "C0", "b_f", *UPSTREAM):
         assert 0.05 < np.mean([not run.inputs[name].any() for run in runs]) < 0.2
@@ -124,14 +124,14 @@ def test_inputs_are_dropped_now_and_then_but_never_all_that_arrives() -> None:
     }
 
 
-def test_without_dropping_no_input_is_zero_and_the_others_are_drawn_the_same() -> None:
+def test_with_a_zero_probability_of_0_no_input_is_zero_and_all_others_are_unchanged() -> None:
     for seed in range(40):
         one, other = (draw_inputs(np.random.default_rng(seed), (1, 2, 3, 4), "ordinary", F64, *no) for no in ((), (0,)))
         assert all(array.all() for array in other.values())
         assert all(np.array_equal(one[name], other[name]) for name in INPUTS if one[name].any())
 
 
-def test_values_are_of_order_one_and_no_two_arrays_are_alike() -> None:
+def test_values_are_of_order_one_and_no_two_arrays_share_a_value() -> None:
     run = without_zeros((5, 4, 6, 7))
     flat = {name: array.ravel()[:7] for name, array in run.inputs.items()}
     for one, other in itertools.combinations(flat.values(), 2):
@@ -143,42 +143,42 @@ def test_values_are_of_order_one_and_no_two_arrays_are_alike() -> None:
             assert 0.8 < np.std(run.inputs[name]) * np.sqrt(13) / 1.5 < 1.2
 
 
-def of(regime: Regime) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The inputs and the blocks of a run in a regime."""
+def inputs_and_blocks(regime: Regime) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the inputs and the blocks of a run in this regime."""
     run = drawn((5, 4, 5, 7), regime, "float64", 2)
     return run.inputs, truth_of(run).blocks
 
 
-def test_every_regime_has_the_gates_and_states_that_it_is_named_for() -> None:
-    _, ordinary = of("ordinary")
+def test_gates_and_states_are_those_of_the_regime() -> None:
+    _, ordinary = inputs_and_blocks("ordinary")
     assert all(ordinary[gate].min() < 0.2 < 0.8 < ordinary[gate].max() for gate in "fio")
     assert ordinary["g"].min() < -0.6 < 0.6 < ordinary["g"].max()
-    _, linear = of("linear")
+    _, linear = inputs_and_blocks("linear")
     assert np.max(np.abs([linear["g"], linear["C"]])) < 0.5
-    _, saturated = of("saturated")
+    _, saturated = inputs_and_blocks("saturated")
     gates = np.stack([saturated[gate] for gate in "fio"])
     assert 0.2 < np.mean(gates < 1e-6) < 0.4
     assert 0.2 < np.mean(gates > 1 - 1e-6) < 0.4
-    _, remembering = of("remembering")
+    _, remembering = inputs_and_blocks("remembering")
     assert np.median(remembering["f"]) > 0.98
     assert np.min(remembering["f"]) > 0.8
 
 
 @pytest.mark.parametrize(("regime", "size"), [("large", 1e6), ("tiny", 1e-6), ("ordinary", 1)])
-def test_what_arrives_is_of_its_regime_s_size(regime: Regime, size: float) -> None:
-    inputs, blocks = of(regime)
+def test_upstream_gradients_have_the_magnitude_of_the_regime(regime: Regime, size: float) -> None:
+    inputs, blocks = inputs_and_blocks(regime)
     for name in UPSTREAM:
         assert 0.5 < np.std(inputs[name]) / size < 2
     assert 0.01 < np.std(blocks["dx"]) / size < 10
 
 
-def test_the_plain_regime_is_the_source_s_own_unit() -> None:
-    inputs, _ = of("plain")
+def test_the_plain_regime_is_the_unit_of_the_source() -> None:
+    inputs, _ = inputs_and_blocks("plain")
     present = {name for name, array in inputs.items() if array.any()}
     assert present == {name for name in WEIGHTS if name[0] != "b"} | {"x", "dh"}
 
 
-def test_a_run_is_named_by_its_number_sizes_regime_and_dtype() -> None:
+def test_a_run_is_shown_by_its_number_sizes_regime_and_dtype() -> None:
     assert str(draw_case(0, 8, F64)).startswith("run 8 (T=")
     assert str(Case(3, "tiny", draw_inputs(np.random.default_rng(0), (1, 2, 3, 4), "tiny", F64))) == (
         "run 3 (T=1 B=2 D=3 H=4, tiny, float64)"

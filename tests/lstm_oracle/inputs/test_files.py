@@ -1,4 +1,4 @@
-"""Runs in files: what is written is read, and a file from a stranger is read with care."""
+"""Runs in files: a written run is read back, and untrusted files are read safely or rejected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lstm_oracle.inputs.files import RunFileError, read_run, write_run
 RUN = draw_case(0, 1, np.dtype(np.float64), sizes=(2, 1, 3, 4)).inputs
 
 
-def npy(array: object, **options: object) -> bytes:
+def npy_bytes(array: object, **options: object) -> bytes:
     file = io.BytesIO()
     np.save(file, array, **options)  # type: ignore[call-overload]
     return file.getvalue()
@@ -46,7 +46,7 @@ def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFL
 
 @pytest.mark.parametrize("name", ["run.npz", "folder"])
 @pytest.mark.parametrize("dtype", ["<f8", ">f8", "<f4", ">f4"])
-def test_a_run_that_is_written_is_read(name: str, dtype: str, tmp_path: Path) -> None:
+def test_a_written_run_is_read_back(name: str, dtype: str, tmp_path: Path) -> None:
     run = {key: np.asfortranarray(array.astype(dtype)) for key, array in RUN.items()}
     write_run(tmp_path / name, run)
     back = read_run(tmp_path / name)
@@ -56,25 +56,31 @@ def test_a_run_that_is_written_is_read(name: str, dtype: str, tmp_path: Path) ->
         assert np.array_equal(array, run[key])
 
 
-def test_neither_a_masked_array_nor_into_a_full_folder_is_written(tmp_path: Path) -> None:
+def test_masked_arrays_are_not_written_and_folders_with_files_are_not_written_to(tmp_path: Path) -> None:
     for name in ("run.npz", "folder"):
         with pytest.raises(TypeError, match="x is a masked array"):
             write_run(tmp_path / name, RUN | {"x": np.ma.masked_array(RUN["x"])})
-    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "notes").write_text("text")
     with pytest.raises(RunFileError, match="not empty"):
         write_run(tmp_path, RUN)
 
 
-HOSTILE_ARRAYS = {
-    "pickle": (npy(np.array([print], object), allow_pickle=True), "has dtype object; expected float32 or float64"),
-    "integers": (npy(np.arange(4)), "has dtype int64; expected float32 or float64"),
-    "text": (npy(np.array(["a"])), "has dtype <U1"),
-    "structure": (npy(np.zeros(1, [("a", "f8")])), "has dtype [('a', '<f8')]"),
-    "truncated": (npy(np.zeros(4))[:-1], "holds 159 bytes where its header declares 160"),
-    "prolonged": (npy(np.zeros(4)) + b"0", "holds 161 bytes where its header declares 160"),
-    "nothing": (b"", "not readable as .npy"),
-    "no array": (b"an old letter, 128 bytes long" * 5, "not readable as .npy"),
-    "another version": (npy(np.zeros(4)).replace(b"NUMPY\x01", b"NUMPY\x03"), "is .npy of version 3.0"),
+MALFORMED_ARRAYS = {
+    "pickle": (
+        npy_bytes(np.array([print], object), allow_pickle=True),
+        "has dtype object; expected float32 or float64",
+    ),
+    "integers": (npy_bytes(np.arange(4)), "has dtype int64; expected float32 or float64"),
+    "text": (npy_bytes(np.array(["a"])), "has dtype <U1"),
+    "structure": (npy_bytes(np.zeros(1, [("a", "f8")])), "has dtype [('a', '<f8')]"),
+    "truncated": (npy_bytes(np.zeros(4))[:-1], "holds 159 bytes where its header declares 160"),
+    "extended": (npy_bytes(np.zeros(4)) + b"0", "holds 161 bytes where its header declares 160"),
+    "no bytes": (b"", "not readable as .npy"),
+    "no array": (b"a text of 28 bytes, no array" * 5, "not readable as .npy"),
+    "another version": (
+        npy_bytes(np.zeros(4)).replace(b"NUMPY\x01", b"NUMPY\x03"),
+        "has .npy version 3.0; expected 1.0 or 2.0",
+    ),
     "a huge shape": (of_shape("(2000000000, 2000000000)"), "where its header declares 32000000000000000"),
     "a negative shape": (of_shape("(-1, 4)"), "declares the shape (-1"),
     "code": (of_shape("(exit(),)"), "not readable as .npy"),
@@ -84,23 +90,23 @@ HOSTILE_ARRAYS = {
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
-@pytest.mark.parametrize("what", HOSTILE_ARRAYS)
-def test_a_hostile_array_is_refused_in_one_line(what: str, tmp_path: Path) -> None:
-    content, text = HOSTILE_ARRAYS[what]
+@pytest.mark.parametrize("fault", MALFORMED_ARRAYS)
+def test_a_malformed_array_is_rejected_in_one_line(fault: str, tmp_path: Path) -> None:
+    content, text = MALFORMED_ARRAYS[fault]
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "h.npy").write_bytes(content)
     for path in (zipped(tmp_path / "run.npz", {"h.npy": content}), tmp_path / "folder"):
-        with pytest.raises(RunFileError) as refused:
+        with pytest.raises(RunFileError) as raised:
             read_run(path)
-        assert str(refused.value).startswith(f"{path}: h.npy ")
-        assert text in str(refused.value)
-        assert "\n" not in str(refused.value)
+        assert str(raised.value).startswith(f"{path}: h.npy ")
+        assert text in str(raised.value)
+        assert "\n" not in str(raised.value)
 
 
-def changed(path: Path, method: int, change: Callable[[bytes], bytes]) -> None:
-    """An archive of two arrays whose bytes are changed."""
+def modified(path: Path, method: int, change: Callable[[bytes], bytes]) -> None:
+    """Write an archive of two arrays, with a change to its bytes."""
     path.write_bytes(
-        change(zipped(path, {name: npy(np.zeros(400)) for name in ("h.npy", "C.npy")}, method).read_bytes())
+        change(zipped(path, {name: npy_bytes(np.zeros(400)) for name in ("h.npy", "C.npy")}, method).read_bytes())
     )
 
 
@@ -109,10 +115,10 @@ def encrypted(content: bytes) -> bytes:
     return content[:local] + b"\x01" + content[local + 1 : central] + b"\x01" + content[central + 1 :]
 
 
-def declaring_much(content: bytes) -> bytes:
-    """With 2**29 and 2**29 + 1 bytes in the directory of the archive, where there are 3328 for each array."""
+def declaring_large_members(content: bytes) -> bytes:
+    """Let the directory of the archive declare 2**29 and 2**29 + 1 bytes instead of 3328 for each array."""
     for size in (2**29, 2**29 + 1):
-        at = content.index(struct.pack("<L", len(npy(np.zeros(400)))), content.index(b"PK\x01\x02"))
+        at = content.index(struct.pack("<L", len(npy_bytes(np.zeros(400)))), content.index(b"PK\x01\x02"))
         content = content[:at] + struct.pack("<L", size) + content[at + 4 :]
     return content
 
@@ -126,31 +132,31 @@ def sparse(path: Path, *sizes: int) -> None:
 
 def twice(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("h.npy", npy(np.zeros(4)))
-        archive.writestr("h.npy", npy(np.ones(4)))
+        archive.writestr("h.npy", npy_bytes(np.zeros(4)))
+        archive.writestr("h.npy", npy_bytes(np.ones(4)))
 
 
-HOSTILE_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+MALFORMED_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent": (lambda path: None, "No such file"),
     "empty": (lambda path: path.write_bytes(b""), "neither an .npz file nor a folder"),
-    "one array": (lambda path: path.write_bytes(npy(np.zeros(4))), "neither an .npz file nor a folder"),
+    "one array": (lambda path: path.write_bytes(npy_bytes(np.zeros(4))), "neither an .npz file nor a folder"),
     "truncated": (
-        lambda path: changed(path, zipfile.ZIP_DEFLATED, lambda content: content[:-30]),
-        "an .npz file whose end is missing: it was cut short",
+        lambda path: modified(path, zipfile.ZIP_DEFLATED, lambda content: content[:-30]),
+        "an .npz file that is truncated: its end is missing",
     ),
     "corrupt": (
-        lambda path: changed(path, zipfile.ZIP_STORED, lambda content: content[:2000] + b"?" + content[2001:]),
+        lambda path: modified(path, zipfile.ZIP_STORED, lambda content: content[:2000] + b"?" + content[2001:]),
         "CRC",
     ),
-    "encrypted": (lambda path: changed(path, zipfile.ZIP_DEFLATED, encrypted), "encrypted"),
-    "unknown name": (lambda path: zipped(path, {"a.npy": npy(np.zeros(4))}), "'a.npy' is not an array of a run"),
-    "path": (lambda path: zipped(path, {"../h.npy": npy(np.zeros(4))}), "'../h.npy' is not an array of a run"),
+    "encrypted": (lambda path: modified(path, zipfile.ZIP_DEFLATED, encrypted), "encrypted"),
+    "unknown name": (lambda path: zipped(path, {"a.npy": npy_bytes(np.zeros(4))}), "'a.npy' is not an array of a run"),
+    "path": (lambda path: zipped(path, {"../h.npy": npy_bytes(np.zeros(4))}), "'../h.npy' is not an array of a run"),
     "many": (lambda path: zipped(path, {f"{k}.npy": b"" for k in range(1000)}), "1000 arrays; a run has at most"),
-    "twice": (twice, "h.npy is there twice"),
+    "twice": (twice, "h.npy occurs twice"),
     "fifo": (os.mkfifo, "not a regular file"),
     "empty folder": (lambda path: path.mkdir(), "no .npy files"),
     "bomb": (
-        lambda path: changed(path, zipfile.ZIP_DEFLATED, declaring_much),
+        lambda path: modified(path, zipfile.ZIP_DEFLATED, declaring_large_members),
         "holds 1073741825 bytes; expected at most 1073741824",
     ),
     "large array": (lambda path: sparse(path, 2**30 + 1), "h.npy holds 1073741825 bytes; expected at most 1073741824"),
@@ -159,11 +165,11 @@ HOSTILE_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("what", HOSTILE_FILES)
-def test_a_hostile_file_is_refused_in_one_line_with_status_2(
-    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("fault", MALFORMED_FILES)
+def test_a_malformed_file_is_rejected_in_one_line_with_status_2(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make, text = HOSTILE_FILES[what]
+    make, text = MALFORMED_FILES[fault]
     make(tmp_path / "run.npz")
     assert cli.main(["judge", str(tmp_path / "run.npz")]) == 2
     out, err = capsys.readouterr()
@@ -175,9 +181,9 @@ def test_a_hostile_file_is_refused_in_one_line_with_status_2(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damaged_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject, tmp_path: Path) -> None:
+def test_damaged_bytes_are_read_or_rejected(data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
-    zipped(path, {"h.npy": npy(np.zeros(4)), "x.npy": npy(np.ones((1, 2, 3)))})
+    zipped(path, {"h.npy": npy_bytes(np.zeros(4)), "x.npy": npy_bytes(np.ones((1, 2, 3)))})
     content = path.read_bytes()
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content) - 1))
@@ -188,5 +194,5 @@ def test_damaged_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject,
 
 
 def test_an_error_about_a_file_cannot_control_the_terminal() -> None:
-    said = str(RunFileError("run.npz: \x1b[31mW_f is there twice"))
-    assert said == "run.npz: \N{REPLACEMENT CHARACTER}[31mW_f is there twice"
+    message = str(RunFileError("run.npz: \x1b[31mW_f occurs twice"))
+    assert message == "run.npz: \N{REPLACEMENT CHARACTER}[31mW_f occurs twice"

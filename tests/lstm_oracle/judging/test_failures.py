@@ -1,4 +1,4 @@
-"""What `check` reports of a wrong LSTM: every kind of failure, its smallest run, its explanation, and notes."""
+"""The report of `check` on a wrong LSTM: the kinds of failure, the smallest runs, the explanation, and the notes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lstm_oracle import Report, check
-from lstm_oracle.inputs.cases import Case, draw_case
+from lstm_oracle.inputs.cases import Case, RunId, draw_case
 from lstm_oracle.reports.verdict import Failure
 from lstm_oracle.run import INPUTS, OUTPUTS
 from tests.candidates import adapters
@@ -19,7 +19,7 @@ DOUBLE = np.dtype(np.float64)
 
 
 def wrong(**run: Any) -> Arrays:
-    """A wrong gradient, equally wrong in every piece of a sequence and of a batch."""
+    """Return a wrong dx, equally wrong in every part of a sequence or a batch."""
     outputs = adapters.right(**run)
     return outputs | {"dx": 2 * outputs["dx"]}
 
@@ -28,8 +28,8 @@ def failures(report: Report) -> dict[str, Failure]:
     return {failure.kind: failure for failure in report.failures}
 
 
-def case_of(which: Any, seed: int = 0) -> Case:
-    return draw_case(seed, which.number, DOUBLE, which.sizes, which.regime)
+def case_of(run: RunId, seed: int = 0) -> Case:
+    return draw_case(seed, run.number, DOUBLE, run.sizes, run.regime)
 
 
 # The kinds of failure.
@@ -58,7 +58,7 @@ def test_wrong_values_come_first_then_the_other_kinds_in_a_fixed_order() -> None
     assert failures(report)["mismatch"].runs == sum("dx" in trial.wrong for trial in report.trials)
 
 
-def test_the_smaller_run_of_a_failure_shows_the_same_kind() -> None:
+def test_the_smallest_run_of_a_failure_shows_the_same_kind() -> None:
     def adapter(**run: Any) -> Arrays:
         steps = len(run["x"])
         if steps != 2:
@@ -66,7 +66,7 @@ def test_the_smaller_run_of_a_failure_shows_the_same_kind() -> None:
         return (wrong if steps > 1 else adapters.right)(**run)
 
     report = check(adapter, max_examples=7)
-    found = [(failure.kind, failure.text, failure.id and failure.id.sizes) for failure in report.failures]
+    found = [(failure.kind, failure.text, failure.smallest and failure.smallest.sizes) for failure in report.failures]
     assert found == [
         ("mismatch", "dx", (2, 1, 1, 1)),
         ("prints", "wrote '1 steps' during the call", (1, 1, 1, 1)),
@@ -85,7 +85,7 @@ def test_a_failure_that_does_not_occur_again_is_reported_as_it_was_observed() ->
     report = check(adapter, max_examples=7)
     (failure,) = report.failures
     assert (failure.kind, failure.text, failure.runs) == ("prints", "wrote 'a' during the call", 1)
-    assert str(failure.id) == str(draw_case(0, 4, DOUBLE))
+    assert str(failure.smallest) == str(draw_case(0, 4, DOUBLE))
 
 
 def test_a_difference_between_calls_is_a_failure_on_the_smallest_run_that_was_compared() -> None:
@@ -98,32 +98,30 @@ def test_a_difference_between_calls_is_a_failure_on_the_smallest_run_that_was_co
     smallest = min((size for size in sizes if size[0] > 1 and size[1] > 1 and 0 not in size), key=np.prod)
     assert found.keys() == {"mismatch", "split", "rows"}
     for kind in ("split", "rows"):
-        which = found[kind].id
+        run = found[kind].smallest
         assert found[kind].runs == 0
-        assert which is not None
-        assert which.sizes == smallest
-        assert f"run={which.number}, " in found[kind].repeat
+        assert run is not None
+        assert run.sizes == smallest
+        assert f"run={run.number}, " in found[kind].repeat
 
 
-def test_an_adapter_whose_outputs_differ_from_run_to_run_varies() -> None:
+def test_an_adapter_that_returns_a_different_set_of_outputs_on_different_runs_varies() -> None:
     def adapter(**run: Any) -> Arrays:
         steps = len(run["x"])
         if steps > 9:
             raise ValueError("lost")
-        left_out = ("C", "dW_f", "db_o", "dh0") if steps == 1 else ()
-        return {name: array for name, array in adapters.right(**run).items() if name not in left_out}
+        missing = ("C", "dW_f", "db_o", "dh0") if steps == 1 else ()
+        return {name: array for name, array in adapters.right(**run).items() if name not in missing}
 
     report = check(adapter, max_examples=14)
     returned = [trial for trial in report.trials if trial.findings]
     one, other = next((returned[0], trial) for trial in returned if len(trial.findings) != len(returned[0].findings))
     assert failures(report).keys() == {"raises", "varying"}
-    assert failures(report)["varying"].text == (
-        f"C, dW_f, db_o, dh0 came back from only one of {one.id} and {other.id}"
-    )
-    assert failures(report)["varying"].id == other.id
+    assert failures(report)["varying"].text == (f"returned C, dW_f, db_o, dh0 on only one of {one.id} and {other.id}")
+    assert failures(report)["varying"].smallest == other.id
 
 
-def test_an_adapter_that_keeps_state_and_cannot_be_restarted_may_be_wrong_for_that_reason() -> None:
+def test_a_note_says_that_state_may_be_the_reason_of_wrong_values_if_a_restart_is_impossible() -> None:
     calls = 0
 
     def adapter(**run: Any) -> Arrays:
@@ -136,16 +134,19 @@ def test_an_adapter_that_keeps_state_and_cannot_be_restarted_may_be_wrong_for_th
     assert list(failures(report)) == ["mismatch", "unstable", "keeps_state"]
     assert len(report.trials) == 7
     assert report.notes == (
-        "It keeps state, so it may be wrong for that reason alone: name it as pkg.module:adapter to have it started "
-        "afresh for every run.",
+        "The candidate keeps state between calls, which may be why values are wrong: judge the candidate by its "
+        "name, pkg.module:adapter, to have it restarted for every run.",
     )
 
 
 # Empty runs.
 
 
-@pytest.mark.parametrize(("dim", "name"), [*enumerate("TBD")])
-def test_an_exception_on_an_empty_run_is_noted_and_no_failure(dim: int, name: str) -> None:
+UNSUPPORTED = ("Empty sequences (T=0)", "Empty batches (B=0)", "Inputs of size 0 (D=0)")
+
+
+@pytest.mark.parametrize("dim", range(3), ids="TBD".__getitem__)
+def test_an_exception_on_an_empty_run_is_noted_and_not_a_failure(dim: int) -> None:
     def adapter(**run: Any) -> Arrays:
         if 0 in run["x"].shape[dim : dim + 1]:
             raise ValueError("too small")
@@ -154,13 +155,15 @@ def test_an_exception_on_an_empty_run_is_noted_and_no_failure(dim: int, name: st
     report = check(adapter, max_examples=4)
     assert report.ok
     (note,) = report.notes
-    assert note.startswith(f"It takes no run with {name}=0, which is no failure: ValueError: too small (test_failures.")
+    assert note.startswith(
+        f"{UNSUPPORTED[dim]} are not supported (not counted as a failure): ValueError: too small (test_failures."
+    )
     assert note in str(report)
 
 
 def test_refused_empty_runs_are_noted_once_for_each_dimension_unless_other_runs_raise() -> None:
     report = check(adapters.refuses_empty, max_examples=14)
-    assert [note[:23] for note in report.notes] == [f"It takes no run with {name}=" for name in "TBD"]
+    assert [note.split(" are not ")[0] for note in report.notes] == [*UNSUPPORTED]
     assert check(adapters.raises, max_examples=2).notes == ()
 
 
@@ -174,11 +177,13 @@ def test_a_known_mistake_is_named() -> None:
     single = check(
         lambda **run: adapters.no_cell_carry(**run) | {"h": np.float32(adapters.right(**run)["h"])}, max_examples=7
     )
-    assert [bug.id for bug in single.diagnosis] == ["no_cell_carry"], "all is compared in the coarsest precision"
+    assert [bug.id for bug in single.diagnosis] == ["no_cell_carry"], (
+        "all outputs are compared in the coarsest precision"
+    )
     assert failures(single).keys() == {"mismatch", "dtype"}
 
 
-def test_a_mistake_is_named_only_if_it_explains_the_right_runs_too() -> None:
+def test_a_mistake_is_named_only_if_it_agrees_with_the_right_runs_too() -> None:
     def zero_from(steps: int) -> Callable[..., Arrays]:
         def adapter(**run: Any) -> Arrays:
             outputs = adapters.right(**run)
@@ -190,13 +195,13 @@ def test_a_mistake_is_named_only_if_it_explains_the_right_runs_too() -> None:
     assert [bug.id for bug in report.diagnosis] == ["dx_zero"]
     report = check(zero_from(5), max_examples=7)
     assert (failures(report).keys(), report.diagnosis) == ({"mismatch"}, ())
-    assert "wrong is dx" in report.location
+    assert "dx is wrong" in report.location
 
 
 def test_an_unknown_mistake_is_located() -> None:
     report = check(lambda **run: adapters.right(**run) | {"db_f": np.ones_like(run["b_f"])}, run=0, sizes=(3, 2, 4, 5))
-    assert (report.explanations, report.first_error) == ((), "db_f")
-    assert "wrong is db_f; dx is right at every step" in report.location
+    assert (report.explanations, report.first_error) == ((), "in the backward pass: db_f")
+    assert "db_f is wrong; dx is right at every step" in report.location
 
 
 def test_a_misbehaviour_without_wrong_values_is_not_explained() -> None:
@@ -206,22 +211,22 @@ def test_a_misbehaviour_without_wrong_values_is_not_explained() -> None:
         assert report.failing is not None
 
 
-def test_outputs_that_are_not_finite_explain_nothing() -> None:
+def test_outputs_that_are_not_finite_are_no_evidence() -> None:
     def adapter(**run: Any) -> Arrays:
         outputs = adapters.right(**run)
         return outputs | {"h": np.full_like(outputs["h"], np.nan), "db_f": outputs["db_f"] + 1}
 
     report = check(adapter, run=0, sizes=(3, 2, 4, 5))
-    assert report.first_error == "db_f"
-    assert "wrong is db_f" in report.location
+    assert report.first_error == "in the backward pass: db_f"
+    assert "db_f is wrong" in report.location
     assert report.failing is not None
     assert report.failing.outputs.keys() == OUTPUTS.keys()
 
 
-# The runs that are kept.
+# The runs whose arrays are kept.
 
 
-def test_the_smallest_wrong_run_is_kept_whatever_else_failed_before() -> None:
+def test_the_smallest_wrong_run_is_kept_even_if_another_failure_came_first() -> None:
     def adapter(**run: Any) -> Arrays:
         print("a", end="")
         return (wrong if len(run["x"]) > 2 else adapters.right)(**run)
@@ -229,7 +234,7 @@ def test_the_smallest_wrong_run_is_kept_whatever_else_failed_before() -> None:
     report = check(adapter, max_examples=7, seed=2)
     kept = report.failing
     assert kept is not None
-    assert (kept.id, kept.repeat) == (report.failures[0].id, report.failures[0].repeat)
+    assert (kept.id, kept.repeat) == (report.failures[0].smallest, report.failures[0].repeat)
     assert kept.id.sizes == (3, 1, 1, 1)
     inputs = case_of(kept.id, seed=2).inputs
     assert all(np.array_equal(kept.inputs[name], inputs[name]) for name in INPUTS)
@@ -250,21 +255,21 @@ def long(run: Arrays) -> bool:
         (lambda **run: (wrong if long(run) else adapters.prints)(**run), "mismatch"),
     ],
 )
-def test_the_run_to_look_at_is_the_smallest_wrong_one_of_several_steps_and_different_sizes(
+def test_the_pictured_run_is_the_smallest_failing_one_of_several_steps_and_different_sizes(
     adapter: Callable[..., Arrays], kind: str
 ) -> None:
     report = check(adapter, max_examples=30)
     shown = [trial.id for trial in report.trials if kind in trial.kinds and 0 not in trial.id.sizes]
-    several = [which for which in shown if which.sizes[0] > 2 and len({*which.sizes}) == 4]
+    several = [run for run in shown if run.sizes[0] > 2 and len({*run.sizes}) == 4]
     assert 1 < len(several) <= len(shown)
     pictured = report.pictured
     assert pictured is not None
-    assert pictured.id == min(several, key=lambda which: (np.prod(which.sizes), sum(which.sizes)))
+    assert pictured.id == min(several, key=lambda run: (np.prod(run.sizes), sum(run.sizes)))
     inputs = case_of(pictured.id).inputs
     assert all(np.array_equal(pictured.inputs[name], inputs[name]) for name in INPUTS)
     assert pictured.repeat.startswith(("check(adapter, run=", "lstm-oracle check "))
 
 
-def test_a_run_without_outputs_or_entries_is_not_to_look_at() -> None:
+def test_a_run_without_outputs_or_entries_is_not_pictured() -> None:
     assert check(adapters.raises, run=0).pictured is None
     assert check(adapters.right, run=0, sizes=(3, 0, 2, 4)).pictured is None

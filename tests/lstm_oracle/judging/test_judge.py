@@ -1,4 +1,4 @@
-"""`judge`: recorded runs, in any subset of outputs and either precision, alone, together and in files."""
+"""`judge`: recorded runs with any subset of the outputs, in either precision, one or many, in memory and in files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ALL = ", ".join([*INPUTS, *OUTPUTS])
 
 
 def chaotic() -> dict[str, Any]:
-    """A run on which rounding alone changes everything."""
+    """Return a run that amplifies rounding errors without bound."""
     run = recorded(sizes=(60, 2, 3, 5))
     return {name: 100 * array if name[:2] in ("W_", "U_") else array for name, array in run.items()}
 
 
-# A right run.
+# A correct run.
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -76,8 +76,8 @@ def test_the_byte_order_does_not_matter() -> None:
 def test_a_shape_that_has_to_be_compiled_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert judge(recorded(sizes=(71, 1, 1, 2))).ok
-    said = "Compiling the truth for up to T=80 B=1 D=1 H=2; this takes some seconds.\n"
-    assert tuple(capsys.readouterr()) == ("", said)
+    message = "Compiling the truth for sizes up to T=80 B=1 D=1 H=2; this takes a few seconds.\n"
+    assert tuple(capsys.readouterr()) == ("", message)
     assert judge(recorded()).ok
     assert tuple(capsys.readouterr()) == ("", "")
 
@@ -89,9 +89,9 @@ def test_a_wrong_output_is_named_with_its_step_and_a_known_mistake_recognised() 
     report = judge(recorded("only_long"))
     assert not report.ok
     assert [(failure.kind, failure.text, failure.runs) for failure in report.failures] == [("mismatch", "h", 1)]
-    assert report.first_error == "h, from step 3 on"
+    assert report.first_error == "in the forward pass: h at step 3"
     assert report.explanations == ()
-    assert "first wrong at step 3 of 4: h is wrong and C is right" in report.location
+    assert "first wrong at step 3 of 4, where h is wrong and C is right" in report.location
     assert "h is wrong; C, C_T" in str(report)
     report = judge(recorded("no_cell_carry"))
     assert "no_cell_carry" in [bug.id for bug in report.diagnosis]
@@ -104,10 +104,10 @@ def test_outputs_that_cannot_be_compared_are_failures_beside_a_mismatch() -> Non
     report = judge(run | changes)
     assert [(failure.kind, failure.text) for failure in report.failures] == [
         ("mismatch", "h, dx"),
-        ("not_finite", "dx is not finite in 24 of 24 values, the first nan at [0, 0, 0]"),
+        ("not_finite", "dx is not finite in 24 of 24 entries; the first is nan at [0, 0, 0]"),
         ("shape", "C has shape (2, 5); expected (T=4, B=2, H=5)"),
     ]
-    assert report.first_error == "h, from step 0 on"
+    assert report.first_error == "in the forward pass: h at step 0"
     assert [problem.block for problem in report.trials[0].problems] == ["C", "C_T", "dx"]
     assert [block.name for block in report.blocks if not block.ok] == ["h", "C", "C_T", "dx"]
     for name, kind in (("C", "shape"), ("dx", "not_finite")):
@@ -117,21 +117,21 @@ def test_outputs_that_cannot_be_compared_are_failures_beside_a_mismatch() -> Non
 
 
 @pytest.mark.parametrize("kind", [Path, str])
-def test_the_run_of_a_file_is_kept_with_the_command_that_judges_it_again(kind: Any, tmp_path: Path) -> None:
+def test_the_run_of_a_file_is_failing_with_the_command_that_judges_it_again(kind: Any, tmp_path: Path) -> None:
     file = tmp_path / "the run.npz"
     run = recorded("only_long", "float32")
     write_run(file, run | {"C": run["C"][0]})
     report = judge(kind(file))
-    kept = report.failing
+    failing = report.failing
     assert report.subject == str(file)
-    assert kept is not None
+    assert failing is not None
     assert report.pictured is not None
-    assert report.pictured.id == kept.id == report.trials[0].id
-    assert kept.repeat == report.failures[0].repeat == f"lstm-oracle judge '{file}'"
-    assert kept.outputs.keys() == OUTPUTS.keys() - {"C"}
-    assert all(np.array_equal(kept.inputs[name], run[name]) for name in INPUTS)
-    np.testing.assert_array_equal(kept.outputs["h"], run["h"], strict=True)
-    np.testing.assert_allclose(kept.truth.blocks["C"], run["C"], rtol=1e-5, atol=1e-6)
+    assert report.pictured.id == failing.id == report.trials[0].id
+    assert failing.repeat == report.failures[0].repeat == f"lstm-oracle judge '{file}'"
+    assert failing.outputs.keys() == OUTPUTS.keys() - {"C"}
+    assert all(np.array_equal(failing.inputs[name], run[name]) for name in INPUTS)
+    np.testing.assert_array_equal(failing.outputs["h"], run["h"], strict=True)
+    np.testing.assert_allclose(failing.truth.blocks["C"], run["C"], rtol=1e-5, atol=1e-6)
     unnamed = judge(run)
     assert (unnamed.subject, unnamed.failures[0].repeat) == ("run", "")
 
@@ -140,9 +140,9 @@ def test_the_run_of_a_file_is_kept_with_the_command_that_judges_it_again(kind: A
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
-        ({"W_f": None}, ValueError, "W_f missing; a run needs W_f"),
+        ({"W_f": None}, ValueError, "the run lacks W_f; expected at least W_f"),
         ({"x": np.zeros((4, 2, 9))}, ValueError, "x has shape (4, 2, 9); expected (T, B, D=3)"),
         ({"x": np.zeros((4, 2, 3), int)}, TypeError, "x has dtype int64; expected float32 or float64"),
         ({"x": np.zeros((4, 2, 3), "f2")}, TypeError, "x has dtype float16; expected float32 or float64"),
@@ -150,46 +150,52 @@ def test_the_run_of_a_file_is_kept_with_the_command_that_judges_it_again(kind: A
         ({"h0": np.full((2, 5), [0, -np.inf, 0, 0, np.nan])}, ValueError, "h0 is -inf at [0, 1]; expected finite inp"),
         ({"h": np.ma.masked_array(np.zeros((4, 2, 5)))}, TypeError, "h is a masked array; expected one without a mask"),
         ({"x": np.ma.masked_array(np.zeros((4, 2, 3)))}, TypeError, "x is a masked array; expected one without a mask"),
-        ({"p": 1, "q": 2}, TypeError, f"p is not an array of a run; expected {ALL}"),
+        ({"p": 1, "q": 2}, TypeError, f"p is not an array of a run; expected any of {ALL}"),
         (dict.fromkeys(OUTPUTS), ValueError, f"the run has no outputs; expected any of {', '.join(OUTPUTS)}"),
     ],
 )
 def test_an_unusable_run_is_refused_by_the_name_of_the_array(
-    change: dict[str, Any], error: type[Exception], said: str
+    change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     run = recorded() | change
-    with pytest.raises(error, match=f"^{re.escape(said)}"):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         judge({name: array for name, array in run.items() if array is not None})
 
 
 @pytest.mark.parametrize("sizes", [(3, 0, 4, 5), (0, 2, 4, 5), (3, 2, 0, 5), (0, 0, 0, 5)])
-def test_an_empty_run_is_judged_if_an_output_holds_a_number(sizes: Sizes) -> None:
+def test_an_empty_run_is_judged_if_an_output_has_entries(sizes: Sizes) -> None:
     run = recorded(sizes=sizes)
     assert judge(run).ok
     outputs = [name for name in OUTPUTS if not run[name].size]
     empty = {name: array for name, array in run.items() if name not in OUTPUTS or name in outputs}
-    with pytest.raises(ValueError, match=f"and no number in {', '.join(outputs)}; expected an output that holds one"):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"so the outputs ({', '.join(outputs)}) are empty; expected at least one output with entries"),
+    ):
         judge(empty)
     (wrong,) = judge(empty | {outputs[0]: np.zeros(0)}).failures
     assert wrong.text.startswith(f"{outputs[0]} has shape (0,); expected ")
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
-        ({"T": 3, "B": 2, "D": 4, "H": 0}, "the run has T=3 B=2 D=4 H=0; expected H at least 1"),
-        ({"T": 3, "B": 0, "D": 4, "H": 5}, "the run has T=3 B=0 D=4 H=5, and no number in h; expected an output"),
+        ({"T": 3, "B": 2, "D": 4, "H": 0}, "the run has T=3 B=2 D=4 H=0; expected H of at least 1"),
+        (
+            {"T": 3, "B": 0, "D": 4, "H": 5},
+            "the run has T=3 B=0 D=4 H=5, so the outputs (h) are empty; expected at least one output",
+        ),
     ],
 )
-def test_a_file_without_a_number_to_judge_exits_2(
-    sizes: dict[str, int], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_without_entries_to_judge_exits_2(
+    sizes: dict[str, int], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dims = INPUTS | {"h": OUTPUTS["h"]}
     write_run(tmp_path / "run.npz", {name: np.zeros([sizes[dim] for dim in dims[name]]) for name in dims})
     assert cli.main(["judge", str(tmp_path / "run.npz")]) == 2
     out, err = capsys.readouterr()
-    assert err.startswith(f"lstm-oracle: {tmp_path / 'run.npz'}: {said}")
-    assert "RIGHT" not in out
+    assert err.startswith(f"lstm-oracle: {tmp_path / 'run.npz'}: {message}")
+    assert "CORRECT" not in out
 
 
 class Empty:
@@ -200,7 +206,7 @@ class Empty:
 
 
 @pytest.mark.parametrize(
-    ("path", "error", "said"),
+    ("path", "error", "message"),
     [
         ("", RunFileError, "the path is empty; expected an .npz file or a folder of .npy files"),
         (Empty(), RunFileError, "the path is empty; expected an .npz file or a folder of .npy files"),
@@ -215,37 +221,39 @@ class Empty:
     ],
 )
 def test_an_unusable_path_is_refused_and_not_taken_for_the_current_folder(
-    path: Any, error: type[Exception], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Any, error: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(tmp_path / "here", recorded())
     monkeypatch.chdir(tmp_path / "here")  # a folder that could be judged
-    with pytest.raises(error, match=f"^{re.escape(said)}"):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         judge(path)
 
 
 def test_a_run_that_needs_more_than_4_gib_is_refused() -> None:
     run = {name: np.zeros((1, 1) if name[0] in "WU" else 1, np.float32) for name in INPUTS if name[:2] in ("W_", "U_")}
     large = {"x": np.zeros((70_000, 64, 1), np.float32), "h": np.zeros(1)}
-    said = "the run has T=70000 B=64 D=1 H=1, for which autodiff needs about 4.0 GiB; expected at most 4: take fewer"
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+    message = (
+        "the run has T=70000 B=64 D=1 H=1, for which autodiff needs about 4.0 GiB; expected at most 4 GiB: use fewer"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         judge(run | large)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_run_on_which_rounding_may_change_everything_is_refused(dtype: str) -> None:
+def test_an_ill_conditioned_run_is_refused(dtype: str) -> None:
     run = chaotic()
-    said = (
-        f"h is of a run on which rounding in {dtype} may change everything (chaotic, or near the end of the range); "
-        "expected one that tells right from wrong: fewer steps, smaller weights or gradients"
+    message = (
+        f"h cannot be judged: the run amplifies rounding errors in {dtype} too much (it is chaotic or near the end of "
+        "the range); expected a run with fewer steps, or smaller weights or gradients"
     )
-    with pytest.raises(ValueError, match=re.escape(said)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         judge(run | {"h": run["h"].astype(dtype)})
 
 
 # Several runs.
 
 
-def test_runs_judged_together_get_the_reports_that_each_gets_alone() -> None:
+def test_the_reports_on_many_runs_equal_those_on_each() -> None:
     runs: list[Any] = [recorded(), recorded("no_cell_carry"), recorded(sizes=(9, 3, 2, 6)), recorded() | {"x": None}]
     runs += [recorded(dtype="float32"), recorded(sizes=(0, 2, 3, 4)), recorded("only_long", sizes=(3, 2, 20, 30))]
     runs += [chaotic()]
@@ -256,17 +264,17 @@ def test_runs_judged_together_get_the_reports_that_each_gets_alone() -> None:
             with pytest.raises(type(report), match=re.escape(str(report))):
                 judge(run)
             continue
-        alone = judge(run).to_json() | {"seconds": 0}
+        single = judge(run).to_json() | {"seconds": 0}
         found = report.to_json() | {"seconds": 0}
-        for one, other in zip(found.pop("blocks"), alone.pop("blocks"), strict=True):
+        for one, other in zip(found.pop("blocks"), single.pop("blocks"), strict=True):
             assert one.pop("units") == pytest.approx(other.pop("units"), rel=1e-6, abs=4)
             assert one.pop("ratio") == pytest.approx(other.pop("ratio"), rel=1e-6, abs=0.1)
             assert (one["name"], one["ok"], one["wrong"]) == (other["name"], other["ok"], other["wrong"])
-        assert found == alone
+        assert found == single
 
 
 class Reading(list[Any]):
-    """A list that knows how much of it has been read."""
+    """A list that counts how many of its items have been read."""
 
     read = 0
 
@@ -289,7 +297,7 @@ def test_many_runs_are_read_as_they_are_judged_and_share_the_time() -> None:
     assert sum(seconds) < time.perf_counter() - start
 
 
-def test_several_files_are_judged_each_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_files_are_judged_independently(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "right.npz", recorded())
     write_run(tmp_path / "wrong", recorded("no_cell_carry"))
     (tmp_path / "text.npz").write_text("no run")
@@ -309,9 +317,9 @@ def test_several_files_are_judged_each_by_itself(tmp_path: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["file"] == files[0]
 
     assert cli.main(["judge", *files[::2]]) == 1
-    first, second = capsys.readouterr().out.split("RIGHT\n\n")
+    first, second = capsys.readouterr().out.split("\nCORRECT\n\n")
     assert first.startswith(f"{files[0]}: one recorded run, T=4 B=2 D=3 H=5, float64; lstm-oracle ")
-    assert second.endswith("WRONG\n")
+    assert second.endswith("\nINCORRECT\n")
 
 
 @pytest.mark.parametrize("path", ["", "run.npz"])
@@ -321,7 +329,7 @@ def test_an_unusable_file_exits_2_in_one_line(
     monkeypatch.chdir(tmp_path)
     write_run(tmp_path / "run.npz", {name: array for name, array in recorded().items() if name != "U_g"})
     assert cli.main(["judge", path]) == 2
-    said = "run.npz: U_g missing; a run needs" if path else "the path is empty; expected an .npz file or a folder"
+    message = "run.npz: the run lacks U_g; expected" if path else "the path is empty; expected an .npz file or a folder"
     err = capsys.readouterr().err
-    assert err.startswith(f"lstm-oracle: {said}")
+    assert err.startswith(f"lstm-oracle: {message}")
     assert err.count("\n") == 1

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lstm_oracle import Report, check, judge
+from lstm_oracle import Report, check
 from lstm_oracle.cli.arguments import parser
 from lstm_oracle.reports.badge import badge
 from tests.candidates import adapters
-from tests.lstm_oracle.reports.pages import recorded
+from tests.lstm_oracle.reports.pages import report_of
 
 JOB = Path(__file__).parents[3] / ".github" / "lstm-oracle.yml"
-
-
-@cache
-def report_of(name: str, dtype: str = "float64") -> Report:
-    return judge(recorded(name, dtype))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +30,7 @@ def report_of(name: str, dtype: str = "float64") -> Report:
         ([report_of("right"), report_of("forward_only", "float32")], "h, C_T verified, float32/float64", "brightgreen"),
     ],
 )
-def test_a_badge_says_what_was_found_and_no_more(reports: list[Report], message: str, color: str) -> None:
+def test_a_badge_says_which_outputs_are_verified_or_wrong(reports: list[Report], message: str, color: str) -> None:
     found = badge(reports)
     wrong = color != "brightgreen"
     assert found == {"schemaVersion": 1, "label": "LSTM", "message": message, "color": color, "isError": wrong}
@@ -45,7 +39,7 @@ def test_a_badge_says_what_was_found_and_no_more(reports: list[Report], message:
 
 @pytest.mark.parametrize(
     ("target", "message", "color"),
-    [(adapters.prints, "prints to standard output", "orange"), ("exec:false", "ends the process", "lightgrey")],
+    [(adapters.prints, "prints to standard output", "orange"), ("exec:false", "exits its process", "lightgrey")],
 )
 def test_a_badge_says_how_an_adapter_misbehaves(target: Any, message: str, color: str) -> None:
     found = check(target, max_examples=1).to_badge()
@@ -54,13 +48,13 @@ def test_a_badge_says_how_an_adapter_misbehaves(target: Any, message: str, color
 
 def steps() -> list[Any]:
     yaml = pytest.importorskip("yaml")
-    job = yaml.load(JOB.read_text(encoding="utf-8"), yaml.BaseLoader)  # in which `on` is a word and no truth value
+    job = yaml.load(JOB.read_text(encoding="utf-8"), yaml.BaseLoader)  # reads `on` as a word, not as a boolean
     assert job["on"] == {"push": {"branches": ["main"]}}
     assert job["permissions"] == {"contents": "write"}
     return job["jobs"]["judge"]["steps"]
 
 
-def test_the_job_judges_and_publishes_the_file_that_the_command_wrote() -> None:
+def test_the_job_publishes_the_file_that_the_command_writes() -> None:
     install, judges = (step["run"] for step in steps() if "run" in step and "if" not in step)
     assert install == "pip install . 'lstm-oracle[oracle]'"
     options = parser().parse_args(judges.split()[1:])
@@ -68,7 +62,7 @@ def test_the_job_judges_and_publishes_the_file_that_the_command_wrote() -> None:
     assert steps()[-1]["if"] == "always() && hashFiles('lstm.json') != ''"
 
 
-def test_the_job_puts_the_badge_and_nothing_else_on_its_branch_each_time(tmp_path: Path) -> None:
+def test_the_job_commits_only_the_badge_to_its_branch(tmp_path: Path) -> None:
     publish = steps()[-1]["run"]
 
     def run(*command: str, folder: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The report's page in Chromium: it asks for nothing, complains of nothing, and reads well on a phone, in the dark."""
+"""The HTML page in Chromium: it loads nothing, logs nothing, fits a narrow window and is readable in the dark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lstm_oracle.reports.pages import HOSTILE, hostile, recorded
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
-# Every text with its colour and the nearest ground behind it.
+# Every text with its colour and the nearest background behind it.
 TEXTS = """
 const texts = [];
 for (const element of document.querySelectorAll("body *")) {
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One page with a right run, a wrong one, one of very many steps, and one whose names and texts attack."""
+    """One page with a correct run, incorrect ones, one of very many steps, and a report whose texts attack the page."""
     reports = [judge(recorded(name)) for name in ("right", "no_cell_carry", "with_nan")]
     reports += [judge(recorded("only_long", sizes=(70, 1, 2, 3))), hostile(reports[1])]
     file = tmp_path_factory.mktemp("page") / "report.html"
@@ -51,22 +51,22 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio of two colours, as WCAG 2 defines it."""
+    """The contrast ratio of two colours, as WCAG 2 defines it."""
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_it_asks_for_nothing_and_its_console_is_silent(browser: Browser, file: Path, tmp_path: Path) -> None:
+def test_the_page_loads_nothing_and_its_console_is_silent(browser: Browser, file: Path, tmp_path: Path) -> None:
     browser.open(file, 1000, "light")
-    assert browser.complaints() == []
+    assert browser.messages() == []
     assert [url for url in browser.requests() if not url.startswith("data:")] == [file.as_uri()]
     other = tmp_path / "other.html"
     other.write_text("<img src='nowhere.png'><script>console.error('no')</script>")
     browser.open(other, 1000, "light")
-    assert len(browser.complaints()) == len(browser.requests()) == 2, "a page that does ask and complain"
+    assert len(browser.messages()) == len(browser.requests()) == 2, "a page that does load and log"
 
 
-def test_text_from_outside_runs_nothing_and_is_shown_as_it_is(browser: Browser, file: Path) -> None:
+def test_text_from_outside_runs_no_script_and_is_shown_literally(browser: Browser, file: Path) -> None:
     browser.open(file, 1000, "light")
     counts = "return [document.scripts.length, document.images.length, window.attacked ?? null]"
     assert browser.run(counts) == [0, 0, None]

@@ -16,7 +16,7 @@ Blocks = dict[str, Array]
 
 
 def drawn(T: int = 3, B: int = 2, D: int = 4, H: int = 5, size: float = 1, seed: int = 3) -> tuple[Blocks, Blocks]:
-    """Numbers that belong to no LSTM, for every scale is a matter of numbers alone; the states have this size."""
+    """Return random inputs and blocks with states of this magnitude; a scale depends on no relation between them."""
     rng, size_of = np.random.default_rng(seed), {"T": T, "B": B, "D": D, "H": H}
     inputs, truth = (
         {name: rng.normal(size=[size_of[dim] for dim in dims]) for name, dims in named.items()}
@@ -29,18 +29,18 @@ def drawn(T: int = 3, B: int = 2, D: int = 4, H: int = 5, size: float = 1, seed:
 
 
 def largest(*values: Array | float) -> float:
-    """The largest magnitude of all, 0 if there is none."""
+    """Return the largest magnitude of all values; 0 if there is none."""
     return max((abs(float(v)) for value in values for v in np.ravel(value)), default=0.0)
 
 
 def norm(inputs: Blocks, kind: str) -> float:
-    """The norm of a unit's weights to all gates together, the largest of all units; 1 at least."""
+    """Return the largest norm of a unit's weights to all gates together, but at least 1."""
     rows = zip(*(inputs[f"{kind}_{gate}"].tolist() for gate in "figo"), strict=True)
     return max([1.0, *(hypot(*f, *i, *g, *o) for f, i, g, o in rows)])
 
 
 def arriving(truth: Blocks) -> list[float]:
-    """What arrives at each step by three ways, or came to a later one and runs back through f, a sixteenth at least."""
+    """Return the largest gradient that arrives at each step or, times every f ≥ 1/16 in between, at a later one."""
     found = [largest(truth["δ1"][t], truth["δ2"][t], truth["δ4"][t]) for t in range(len(truth["f"]))]
     for t in range(len(found) - 2, -1, -1):
         found[t] = max(found[t], found[t + 1] * max(1 / 16, largest(truth["f"][t + 1])))
@@ -48,7 +48,7 @@ def arriving(truth: Blocks) -> list[float]:
 
 
 def cells(inputs: Blocks, truth: Blocks) -> list[float]:
-    """The cell state before each step, of size 1 at least."""
+    """Return the magnitude of the cell state before each step, but at least 1."""
     return [max(1, largest(C)) for C in [inputs["C0"], *truth["C"]][: len(truth["C"])]]
 
 
@@ -56,7 +56,7 @@ STATES = pytest.mark.parametrize("size", [1, 0.01, 30])
 
 
 @STATES
-def test_a_block_of_a_step_has_the_scale_of_what_enters_the_step(size: float) -> None:
+def test_a_block_within_a_step_has_the_scale_of_what_enters_the_step(size: float) -> None:
     inputs, truth = drawn(size=size)
     found = tolerance.scales(inputs, truth)
     assert {name: scale.ndim for name, scale in found.items()} == {
@@ -73,7 +73,7 @@ def test_a_block_of_a_step_has_the_scale_of_what_enters_the_step(size: float) ->
 
 
 @STATES
-def test_a_block_that_crosses_steps_has_the_scale_of_the_step_that_it_comes_from(size: float) -> None:
+def test_a_block_between_steps_has_the_scale_of_the_step_from_which_it_comes(size: float) -> None:
     inputs, truth = drawn(size=size)
     found, came, cell = tolerance.scales(inputs, truth), arriving(truth), cells(inputs, truth)
     for name, factor in {"δ2": norm(inputs, "W"), "δ4": 1.0}.items():
@@ -87,7 +87,7 @@ def test_a_block_that_crosses_steps_has_the_scale_of_the_step_that_it_comes_from
 
 
 @STATES
-def test_the_scale_of_a_weight_s_gradient_is_the_root_of_the_sum_of_squares_over_the_steps(size: float) -> None:
+def test_the_scale_of_a_weight_gradient_is_the_root_of_the_sum_of_squares_over_the_steps(size: float) -> None:
     inputs, truth = drawn(size=size)
     found = tolerance.scales(inputs, truth)
     h_prev = np.maximum(np.abs([inputs["h0"], *truth["h"]][:3]), 1 / 16)
@@ -99,16 +99,16 @@ def test_the_scale_of_a_weight_s_gradient_is_the_root_of_the_sum_of_squares_over
             assert found[f"d{kind}_{gate}"].item() == pytest.approx(sqrt(squares)), (kind, gate)
 
 
-@pytest.mark.parametrize("loud", ["δ1", "δ2", "δ4"])
-def test_the_largest_of_the_three_gradients_that_arrive_counts(loud: str) -> None:
+@pytest.mark.parametrize("name", ["δ1", "δ2", "δ4"])
+def test_the_largest_of_the_three_arriving_gradients_counts(name: str) -> None:
     inputs, truth = drawn()
-    truth[loud][1] *= -100
+    truth[name][1] *= -100
     found = tolerance.scales(inputs, truth)["δ1"].ravel()
     np.testing.assert_allclose(found, arriving(truth), rtol=1e-12)
-    assert found[1] == largest(truth[loud][1])
+    assert found[1] == largest(truth[name][1])
 
 
-def test_a_gradient_that_cancels_on_its_way_back_keeps_its_scale_times_the_forget_gate() -> None:
+def test_a_gradient_that_cancels_keeps_its_scale_times_the_forget_gate() -> None:
     inputs, truth = drawn()
     for f, share in ((0.001, 1 / 16), (0.5, 0.5)):
         truth["f"] = np.full_like(truth["f"], f)
@@ -143,7 +143,7 @@ def test_the_norm_of_float32_weights_does_not_overflow() -> None:
     np.testing.assert_allclose(found["δ25"], sqrt(20) * 1e30 * found["δ3"], rtol=1e-6)
 
 
-def test_the_tolerance_is_64_units_or_2_a_step_or_8_times_the_loss() -> None:
+def test_the_tolerance_is_the_maximum_of_64_units_2_per_step_and_8_times_the_loss() -> None:
     assert tolerance.tolerance(0, 0) == tolerance.tolerance(8, 32) == 64
     assert tolerance.tolerance(8.5, 32) == 68
     assert tolerance.tolerance(8, 33) == 66
@@ -151,15 +151,15 @@ def test_the_tolerance_is_64_units_or_2_a_step_or_8_times_the_loss() -> None:
     assert tolerance.tolerance(0, 1000) == 2000
 
 
-def test_a_run_is_suspected_that_loses_more_than_the_rounding_of_its_sums_explains() -> None:
+def test_a_run_is_suspected_if_it_loses_more_than_the_rounding_of_its_sums_explains() -> None:
     for terms, steps, most in ((0, 1, 1.5), (1, 1, 1.5), (4, 1, 3), (64, 1, 12), (64, 32, 12), (64, 48, 18)):
-        assert not tolerance.suspected(most, steps, terms)
-        assert not tolerance.suspected(most / 2, steps, terms)
-        assert tolerance.suspected(1.001 * most, steps, terms)
+        assert not tolerance.is_suspected(most, steps, terms)
+        assert not tolerance.is_suspected(most / 2, steps, terms)
+        assert tolerance.is_suspected(1.001 * most, steps, terms)
 
 
-def test_the_margin_times_the_loss_is_exceeded_by_chance_in_one_of_many_million_runs() -> None:
-    """A normal number over the root mean square of n others is Student's t of n degrees of freedom."""
+def test_the_margin_is_exceeded_by_chance_in_one_of_many_million_runs() -> None:
+    """A normal number over the root mean square of n others has Student's t distribution with n degrees of freedom."""
     for others, chance in ((1, 0.08), (1 + tolerance.NEIGHBOURS, 1.5e-8)):
         assert 2 * stats.t.sf(tolerance.MARGIN * sqrt(others), others) == pytest.approx(chance, rel=0.05)
 
@@ -174,26 +174,26 @@ def test_a_unit_is_eps_times_the_scale_plus_the_smallest_normal_number(dtype: np
     assert tolerance.units(np.array(1e300), np.array(1e-300), dtype) == np.inf
 
 
-def test_an_error_that_is_not_finite_or_has_no_finite_scale_is_infinitely_many_units() -> None:
+def test_an_error_without_a_finite_value_and_scale_is_infinitely_many_units() -> None:
     error, scale = np.array([0, np.nan, np.inf, -np.inf, 1, 0]), np.array([1, 1, 1, 1, np.inf, np.inf])
     assert tolerance.units(error, scale, np.dtype(np.float64)).tolist() == [0] + [np.inf] * 5
 
 
 @pytest.mark.parametrize(
-    ("dtype", "loss", "steps", "tells"),
+    ("dtype", "loss", "steps", "expected"),
     [
         ("f8", 8.3e4, 1, True),
-        ("f8", 0.01 * 2**23, 1, False),  # float32 itself loses a hundredth, just so
+        ("f8", 0.01 * 2**23, 1, False),  # float32 itself loses 1 %
         ("f4", 1.04e4, 1, True),
         ("f4", 1.05e4, 1, False),
         ("f4", 0, 41_000, True),
         ("f4", 0, 43_000, False),
     ],
 )
-def test_a_run_tells_right_from_wrong_unless_rounding_may_change_it_by_a_hundredth(
-    dtype: str, loss: float, steps: int, tells: bool
+def test_a_run_is_well_conditioned_unless_rounding_may_change_it_by_1_percent(
+    dtype: str, loss: float, steps: int, expected: bool
 ) -> None:
-    assert tolerance.is_well_conditioned(loss, steps, np.dtype(dtype)) is tells
+    assert tolerance.is_well_conditioned(loss, steps, np.dtype(dtype)) is expected
 
 
 @pytest.mark.parametrize("T", [1, 2, 3, 9])

@@ -1,4 +1,4 @@
-"""The misprints that every run refutes are those that DERIVATION.md lists."""
+"""The misprints that `verify` refutes are those that DERIVATION.md lists."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Known packages by name: how each one's own LSTM is judged, in an adapter of a few lines.
+"""Known packages by name, each with an adapter of a few lines through which its LSTM is judged.
 
-`lstm-oracle check torch` calls `lstm_oracle.candidates.packages.torch:lstm`, and so on. Each file here is
-an example to start an adapter of your own from.
+`lstm-oracle check torch` calls `lstm_oracle.candidates.packages.torch:lstm`, and so on. Each module here is an example
+from which to start an adapter of your own.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from importlib.util import find_spec
 
 @dataclass(frozen=True)
 class Package:
-    """A package with an LSTM of its own."""
+    """A package that has an LSTM."""
 
-    name: str
+    name: str  # on the command line
     title: str
-    lstm: str  # what is judged
-    needs: dict[str, str]  # the distribution that pip installs, by the module that is imported; its own comes first
-    dtypes: tuple[str, ...] = ("float64", "float32")  # that it takes
+    lstm: str  # the layer, cell or operator that is judged
+    needs: dict[str, str]  # distributions to install, by the module that is imported; the package itself comes first
+    dtypes: tuple[str, ...] = ("float64", "float32")  # the precisions that its LSTM supports
 
     @property
     def target(self) -> str:
-        """The adapter, as `pkg.module:adapter`."""
+        """The target name of the adapter, `pkg.module:adapter`."""
         return f"{__name__}.{self.name}:lstm"
 
     @property
     def missing(self) -> str:
-        """The distributions that are not installed, as pip takes them; empty where it can be judged."""
+        """The distributions to install with pip before the package can be judged; empty if there are none."""
         return " ".join(distribution for module, distribution in self.needs.items() if not find_spec(module))
 
     @property
     def version(self) -> str:
-        """That of the package itself; empty where it is not installed."""
+        """The installed version of the package itself; empty if it is not installed."""
         try:
             return version(next(iter(self.needs.values())))
         except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What the adapters of JAX's packages share: all outputs of a run, by JAX's autodiff."""
+"""All outputs of a run by JAX's autodiff, for the adapters of packages that build on JAX."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from lstm_oracle.run import Array
 from manual import Params
 from manual.layouts import pack, unpack
 
-# From (weights, x, h0, C0) to h and C of every step, the last h and the last C. C may be None.
+# From (weights, x, h0, C0) to h and C of every step, (T, B, H), and the last h and C, (B, H). A package that does not
+# return C of every step has None there.
 Unroll = Callable[..., tuple[Any, Any, Any, Any]]
 
 
 def outputs(unroll: Unroll, layout: str, run: dict[str, Array]) -> dict[str, Array]:
-    """States and gradients of a run, computed in its own precision.
+    """Return the states and gradients of a run, computed in the precision of its inputs.
 
     Args:
-        unroll: what is judged; its weights are arrays by name, as `manual.layouts` has them.
-        layout: a name in `manual.layouts`.
-        run: a run's inputs.
+        unroll: the LSTM that is judged; its weights are the arrays of the layout, by name.
+        layout: a name in `manual.layouts.LAYOUTS`.
+        run: the inputs of a run.
     """
     packed = pack(Params.from_gates(**weights(run)), layout)
     with full_precision(), jax.enable_x64(run["x"].dtype == np.float64):
@@ -36,7 +37,7 @@ def outputs(unroll: Unroll, layout: str, run: dict[str, Array]) -> dict[str, Arr
 
 @cache
 def compiled(unroll: Unroll) -> Any:
-    """The states and gradients, as one function of the inputs and the gradients that arrive."""
+    """Compile the states and gradients as one function of the inputs and the upstream gradients."""
 
     def states(*inputs: Any) -> tuple[Any, Any]:
         h, C, h_T, C_T = unroll(*inputs)

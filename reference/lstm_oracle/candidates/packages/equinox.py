@@ -1,4 +1,4 @@
-"""Equinox: `nn.LSTMCell` in a scan, over the rows of a batch by `vmap`."""
+"""Equinox: `nn.LSTMCell`, in a scan over the steps and a `vmap` over the rows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ARRAYS = "weight_ih", "weight_hh", "bias"
 
 
 def lstm(**run: Array) -> dict[str, Array]:
-    """A run's states and gradients."""
+    """Return the states and gradients of a run."""
     return by_jax.outputs(unroll, "equinox", run)
 
 
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
-    """The cell over time: h and C of every step, then the last h and the last C."""
+    """Run the cell over all steps and return h and C of every step, the last h and the last C."""
     cell = equinox.nn.LSTMCell(x.shape[-1], h0.shape[-1], dtype=x.dtype, key=jax.random.key(0))
     cell = equinox.tree_at(attrgetter(*ARRAYS), cell, [weights[name] for name in ARRAYS])
 

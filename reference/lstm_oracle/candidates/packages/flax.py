@@ -1,4 +1,4 @@
-"""Flax: `linen.LSTMCell` in a scan."""
+"""Flax: `linen.LSTMCell`, in a scan over the steps."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lstm_oracle.run import Array
 
 
 def lstm(**run: Array) -> dict[str, Array]:
-    """A run's states and gradients."""
+    """Return the states and gradients of a run."""
     return by_jax.outputs(unroll, "flax", run)
 
 
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
-    """The cell over time: h and C of every step, then the last h and the last C."""
+    """Run the cell over all steps and return h and C of every step, the last h and the last C."""
     cell = linen.LSTMCell(h0.shape[-1], dtype=x.dtype, param_dtype=x.dtype)
     variables = {"params": traverse_util.unflatten_dict(weights, sep="/")}  # type: ignore[no-untyped-call]
 

@@ -1,4 +1,4 @@
-"""Haiku: `LSTM` by `dynamic_unroll`. It adds 1 to the forget gate, which the layout takes off the bias."""
+"""Haiku: `LSTM`, by `dynamic_unroll`. It adds 1 to the forget gate, which the layout subtracts from the bias."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lstm_oracle.run import Array
 
 
 def lstm(**run: Array) -> dict[str, Array]:
-    """A run's states and gradients."""
+    """Return the states and gradients of a run."""
     return by_jax.outputs(unroll, "haiku", run)
 
 
 def unroll(weights: dict[str, Any], x: Any, h0: Any, C0: Any) -> tuple[Any, ...]:
-    """The core over time: h and C of every step, then the last h and the last C."""
+    """Run the core over all steps and return h and C of every step, the last h and the last C."""
 
     def core(x: Any, h0: Any, C0: Any) -> Any:
         return haiku.dynamic_unroll(haiku.LSTM(h0.shape[-1]), x, haiku.LSTMState(h0, C0), return_all_states=True)

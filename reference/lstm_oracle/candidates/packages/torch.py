@@ -1,4 +1,4 @@
-"""PyTorch: `nn.LSTM`, of one layer."""
+"""PyTorch: `nn.LSTM` with one layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manual.layouts import pack, unpack
 
 
 def lstm(**run: Array) -> dict[str, Array]:
-    """A run's states and gradients; of the cell states the last alone."""
+    """Return the states and gradients of a run; of the cell states, only the last."""
     given = {name: torch.from_numpy(array) for name, array in run.items()}
     x, h0, C0 = (given[name].requires_grad_() for name in ("x", "h0", "C0"))
     layer = torch.nn.LSTM(x.shape[-1], h0.shape[-1], dtype=x.dtype)

@@ -1,38 +1,44 @@
-"""Mistakes of the bias. The gradients are those of what the forward pass computes."""
+"""Mistakes with the bias. The gradients are those of the wrong forward pass."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs.cell import SUMS, VALUES, Blocks, Edges, Step
-from lstm_oracle.diagnosis.bugs.entry import bug, named
+from lstm_oracle.diagnosis.bugs.entry import BugKind, bug, register
+from lstm_oracle.diagnosis.bugs.equations import GATE_EDGES, PREACTIVATION_EDGES, Blocks, Edges, Step
 from lstm_oracle.diagnosis.bugs.unit import Unit
 from lstm_oracle.run import GATES, Array
 
 
-def bias_factor(factor: float) -> type[Unit]:
-    """The unit whose biases count so many times."""
+def bias_times(factor: float) -> type[Unit]:
+    """Return the unit that multiplies its biases by a factor."""
 
-    class Factor(Unit):
+    class Scaled(Unit):
         def bias(self, k: str, s: Step) -> Array:
             return factor * super().bias(k, s)
 
-        def returned(self, d: Blocks) -> Blocks:
-            d = super().returned(d)
+        def return_gradients(self, d: Blocks) -> Blocks:
+            d = super().return_gradients(d)
             return d | {f"db_{k}": factor * d[f"db_{k}"] for k in GATES}
 
-    return Factor
+    return Scaled
 
 
-bug("bias", "lisa-lab/DeepLearningTutorials#81")(named("bias_twice", "the bias is added twice", bias_factor(2)))
-bug("bias", "onnx/keras-onnx#98")(named("bias_ignored", "the bias is ignored", bias_factor(0)))
-bug("bias", "onnx/keras-onnx#98")(
-    named("bias_half", "of two equal halves of the bias, input and recurrent, one is ignored", bias_factor(0.5))
-)
+for name, text, factor, seen_in in (
+    ("bias_twice", "the bias is added twice", 2, "lisa-lab/DeepLearningTutorials#81"),
+    ("bias_ignored", "the bias is ignored", 0, "onnx/keras-onnx#98"),
+    (
+        "bias_half",
+        "the bias is the sum of two equal parts, input and recurrent, and one part is ignored",
+        0.5,
+        "onnx/keras-onnx#98",
+    ),
+):
+    register(BugKind.BIAS, name, text, bias_times(factor), [seen_in])
 
 
-def forget_bias(shift: float, steps: slice) -> type[Unit]:
-    """The unit that adds a constant to its forget gate's sum at some steps."""
+def forget_bias_plus(shift: float, steps: slice) -> type[Unit]:
+    """Return the unit that adds a constant to the pre-activation of its forget gate at some steps."""
 
     class Shifted(Unit):
         def bias(self, k: str, s: Step) -> Array:
@@ -42,20 +48,20 @@ def forget_bias(shift: float, steps: slice) -> type[Unit]:
 
 
 for name, text, shift, steps in (
-    ("forget_bias_extra", "1 is added to the forget gate's bias, which has it already", 1, slice(None)),
-    ("forget_bias_missing", "the 1 in the forget gate's bias is missing", -1, slice(None)),
+    ("forget_bias_extra", "1 is added to the forget gate's bias, which already includes it", 1, slice(None)),
+    ("forget_bias_missing", "1 is missing from the forget gate's bias", -1, slice(None)),
     (
         "forget_bias_first_step_only",
-        "the 1 in the forget gate's bias is there at the first step only",
+        "1 is missing from the forget gate's bias at every step but the first",
         -1,
         slice(1, None),
     ),
-    ("forget_bias_extra_first_step", "at the first step 1 is added to the forget gate's bias", 1, slice(1)),
+    ("forget_bias_extra_first_step", "1 is added to the forget gate's bias at the first step", 1, slice(1)),
 ):
-    bug("bias", "apple/coremltools#309")(named(name, text, forget_bias(shift, steps)))
+    register(BugKind.BIAS, name, text, forget_bias_plus(shift, steps), ["apple/coremltools#309"])
 
 
-@bug("bias")
+@bug(BugKind.BIAS)
 class bias_after_activation(Unit):
     """the bias is added after the activation function"""
 
@@ -66,33 +72,31 @@ class bias_after_activation(Unit):
         super().forward(s)
         for k in GATES:
             setattr(s, k, getattr(s, k) + self.run["b_" + k])
-        s.C = self.cell(s)
-        s.tanh_C = self.squash(s.C)
-        s.h = self.hidden(s)
+        self.update_state(s)
 
     def dgate(self, k: str, y: Array, z: Array) -> Array:
         return super().dgate(k, y - self.run["b_" + k], z)
 
-    def updates(self, s: Step, δ: Edges) -> Blocks:
-        return super().updates(s, δ) | {"b_" + k: δ[VALUES[k]].sum(axis=0) for k in GATES}
+    def weight_gradients(self, s: Step, δ: Edges) -> Blocks:
+        return super().weight_gradients(s, δ) | {"b_" + k: δ[GATE_EDGES[k]].sum(axis=0) for k in GATES}
 
 
-@bug("bias", "R package rnn, predict_lstm")
+@bug(BugKind.BIAS, "R package rnn, predict_lstm")
 class bias_recycled(Unit):
-    """the bias is added down the batch, unit by unit, over and over, as R adds a vector to a matrix with rows B"""
+    """the bias is added down the columns of a (B, H) matrix and recycled, as R adds a vector to a matrix"""
 
     def bias(self, k: str, s: Step) -> Array:
         return super().bias(k, s)[self.recycled(s)]
 
-    def updates(self, s: Step, δ: Edges) -> Blocks:
-        found = super().updates(s, δ)
+    def weight_gradients(self, s: Step, δ: Edges) -> Blocks:
+        found = super().weight_gradients(s, δ)
         for k in GATES:
             total = np.zeros_like(found["b_" + k])
-            np.add.at(total, self.recycled(s), δ[SUMS[k]])
+            np.add.at(total, self.recycled(s), δ[PREACTIVATION_EDGES[k]])
             found["b_" + k] = total
         return found
 
     def recycled(self, s: Step) -> Array:
-        """Which entry of the bias is added where."""
+        """Return the index of the bias that is added to each entry, (B, H)."""
         B, H = s.h_prev.shape
         return (np.arange(B)[:, None] + B * np.arange(H)) % H

@@ -1,22 +1,22 @@
-"""Mistakes of the forward pass within a step: the activation functions, the cell, clipping.
+"""Mistakes of the forward pass within a step: the activation functions, the cell state, clipping.
 
-The gradients are those of what it computes.
+The gradients are those of the wrong forward pass.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from lstm_oracle.diagnosis.bugs.cell import Edges, Step
-from lstm_oracle.diagnosis.bugs.entry import bug, named
+from lstm_oracle.diagnosis.bugs.entry import BugKind, bug, register
+from lstm_oracle.diagnosis.bugs.equations import PREACTIVATION_EDGES, Edges, Step
 from lstm_oracle.diagnosis.bugs.unit import Unit
 from lstm_oracle.run import GATES, Array
 
-# Activations.
+# The activation functions.
 
 
 def hard_sigmoid(slope: float) -> type[Unit]:
-    """The unit with a sigmoid of straight lines."""
+    """Return the unit with a piecewise linear sigmoid."""
 
     class Hard(Unit):
         def sigmoid(self, z: Array) -> Array:
@@ -28,17 +28,14 @@ def hard_sigmoid(slope: float) -> type[Unit]:
     return Hard
 
 
-bug("forward", "tensorflow/tensorflow#47495")(
-    named("hard_sigmoid", "the sigmoid is the hard sigmoid, 0.2 z + 0.5 between 0 and 1", hard_sigmoid(0.2))
-)
-bug("forward", "tensorflow/tensorflow#47495")(
-    named("hard_sigmoid_sixth", "the sigmoid is the hard sigmoid, z / 6 + 0.5 between 0 and 1", hard_sigmoid(1 / 6))
-)
+for name, line, slope in (("hard_sigmoid", "0.2 z + 0.5", 0.2), ("hard_sigmoid_sixth", "z / 6 + 0.5", 1 / 6)):
+    text = f"the sigmoid is a hard sigmoid, {line} clipped to [0, 1]"
+    register(BugKind.FORWARD, name, text, hard_sigmoid(slope), ["tensorflow/tensorflow#47495"])
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class soft_sigmoid(Unit):
-    """the sigmoid is an approximation, 0.5 + 0.5 z / (1 + |z|)"""
+    """the sigmoid is approximated by 0.5 + 0.5 z / (1 + |z|)"""
 
     def sigmoid(self, z: Array) -> Array:
         return 0.5 + 0.5 * z / (1 + np.abs(z))
@@ -47,9 +44,9 @@ class soft_sigmoid(Unit):
         return 0.5 / (1 + np.abs(z)) ** 2
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class hard_tanh(Unit):
-    """tanh is the hard one, z between -1 and 1"""
+    """tanh is a hard tanh, z clipped to [-1, 1]"""
 
     def tanh(self, z: Array) -> Array:
         return np.clip(z, -1, 1)
@@ -58,9 +55,9 @@ class hard_tanh(Unit):
         return 1.0 * (np.abs(z) < 1)
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class rational_tanh(Unit):
-    """tanh is an approximation, z (27 + z²) / (27 + 9 z²) between -1 and 1"""
+    """tanh is approximated by z (27 + z²) / (27 + 9 z²), clipped to [-1, 1]"""
 
     def tanh(self, z: Array) -> Array:
         return np.clip(z * (27 + z * z) / (27 + 9 * z * z), -1, 1)
@@ -70,7 +67,7 @@ class rational_tanh(Unit):
 
 
 def without_activation(gates: str) -> type[Unit]:
-    """The unit with gates that are their sums."""
+    """Return the unit in which the values of some gates are their pre-activations."""
 
     class Linear(Unit):
         def gate(self, k: str, z: Array) -> Array:
@@ -83,13 +80,19 @@ def without_activation(gates: str) -> type[Unit]:
 
 
 for gates in (*GATES, GATES):
-    which = f"gate {gates}" if gates in "figo" and len(gates) == 1 else "all gates"
-    bug("forward", "onnx/tensorflow-onnx#2211")(
-        named(f"no_activation_{gates}", f"the activation function of {which} is missing", without_activation(gates))
+    what = (
+        "the activation functions of all gates are" if gates == GATES else f"the activation function of gate {gates} is"
+    )
+    register(
+        BugKind.FORWARD,
+        f"no_activation_{gates}",
+        f"{what} missing",
+        without_activation(gates),
+        ["onnx/tensorflow-onnx#2211"],
     )
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class candidate_by_sigmoid(Unit):
     """the candidate g uses the sigmoid instead of tanh"""
 
@@ -100,9 +103,9 @@ class candidate_by_sigmoid(Unit):
         return self.dsigmoid(y, z) if k == "g" else super().dgate(k, y, z)
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class candidate_by_relu(Unit):
-    """the candidate g uses the rectifier, max(z, 0), instead of tanh"""
+    """the candidate g uses ReLU, max(z, 0), instead of tanh"""
 
     def gate(self, k: str, z: Array) -> Array:
         return np.maximum(z, 0) if k == "g" else super().gate(k, z)
@@ -111,7 +114,7 @@ class candidate_by_relu(Unit):
         return 1.0 * (z > 0) if k == "g" else super().dgate(k, y, z)
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class output_gate_by_tanh(Unit):
     """the output gate uses tanh instead of the sigmoid"""
 
@@ -122,9 +125,9 @@ class output_gate_by_tanh(Unit):
         return self.dtanh(y, z) if k == "o" else super().dgate(k, y, z)
 
 
-@bug("forward", "onnx/tensorflow-onnx#2211")
+@bug(BugKind.FORWARD, "onnx/tensorflow-onnx#2211")
 class h_without_tanh(Unit):
-    """the output lacks the tanh of the cell state, h = C · o"""
+    """the output lacks the tanh of the cell state (h = C · o)"""
 
     def squash(self, C: Array) -> Array:
         return C
@@ -133,7 +136,7 @@ class h_without_tanh(Unit):
         return np.ones_like(s.C)
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class h_by_sigmoid(Unit):
     """the output uses the sigmoid of the cell state instead of its tanh"""
 
@@ -144,11 +147,11 @@ class h_by_sigmoid(Unit):
         return self.dsigmoid(s.tanh_C, s.C)
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class tanh_of_the_product(Unit):
     """the output is tanh(C · o) instead of tanh(C) · o"""
 
-    def hidden(self, s: Step) -> Array:
+    def hidden_state(self, s: Step) -> Array:
         return self.tanh(s.C * s.o)
 
     def edges_5_6(self, s: Step, δ: Edges) -> None:
@@ -159,14 +162,14 @@ class tanh_of_the_product(Unit):
         δ[7] = δ[5]
 
 
-# The cell.
+# The cell state.
 
 
-@bug("forward", "MartinuzziFrancesco/torchrecurrent#22")
+@bug(BugKind.FORWARD, "MartinuzziFrancesco/torchrecurrent#22")
 class i_plus_g(Unit):
-    """the cell adds i + g instead of i · g"""
+    """i + g is added to the cell state instead of i · g"""
 
-    def cell(self, s: Step) -> Array:
+    def cell_state(self, s: Step) -> Array:
         return s.C_prev * s.f + s.i + s.g
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
@@ -174,11 +177,11 @@ class i_plus_g(Unit):
         δ[9] = δ[10] = δ[8]
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class no_forget_gate(Unit):
-    """the cell keeps all of its state, C = C_prev + i · g"""
+    """the forget gate is not applied (C = C_prev + i · g)"""
 
-    def cell(self, s: Step) -> Array:
+    def cell_state(self, s: Step) -> Array:
         return s.C_prev + s.i * s.g
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
@@ -186,11 +189,11 @@ class no_forget_gate(Unit):
         δ[11], δ[12] = δ[8], 0 * δ[8]
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class no_input_gate(Unit):
-    """the cell takes all of the candidate, C = C_prev · f + g"""
+    """the input gate is not applied (C = C_prev · f + g)"""
 
-    def cell(self, s: Step) -> Array:
+    def cell_state(self, s: Step) -> Array:
         return s.C_prev * s.f + s.g
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
@@ -198,46 +201,42 @@ class no_input_gate(Unit):
         δ[9], δ[10] = δ[8], 0 * δ[8]
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class coupled_input_gate(Unit):
-    """the input gate is 1 - f instead of its own"""
+    """the input gate is coupled to the forget gate (i = 1 - f)"""
 
     def forward(self, s: Step) -> None:
         super().forward(s)
         s.i = 1 - s.f
-        s.C = self.cell(s)
-        s.tanh_C = self.squash(s.C)
-        s.h = self.hidden(s)
+        self.update_state(s)
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
         super().edges_9_to_12(s, δ)
         δ[12], δ[10] = δ[12] - δ[10], 0 * δ[10]
 
 
-@bug("forward")
+@bug(BugKind.FORWARD)
 class coupled_forget_gate(Unit):
-    """the forget gate is 1 - i instead of its own"""
+    """the forget gate is coupled to the input gate (f = 1 - i)"""
 
     def forward(self, s: Step) -> None:
         super().forward(s)
         s.f = 1 - s.i
-        s.C = self.cell(s)
-        s.tanh_C = self.squash(s.C)
-        s.h = self.hidden(s)
+        self.update_state(s)
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
         super().edges_9_to_12(s, δ)
         δ[10], δ[12] = δ[10] - δ[12], 0 * δ[12]
 
 
-@bug("forward", "MartinuzziFrancesco/RecurrentLayers.jl#130")
+@bug(BugKind.FORWARD, "MartinuzziFrancesco/RecurrentLayers.jl#130")
 class h_from_old_C(Unit):
-    """the output uses the cell state of the step before, h = tanh(C_prev) · o"""
+    """the output uses C_prev instead of C (h = tanh(C_prev) · o)"""
 
     def forward(self, s: Step) -> None:
         super().forward(s)
         s.tanh_C = self.squash(s.C_prev)
-        s.h = self.hidden(s)
+        s.h = self.hidden_state(s)
 
     def dsquash(self, s: Step) -> Array:
         return self.dtanh(s.tanh_C, s.C_prev)
@@ -250,11 +249,11 @@ class h_from_old_C(Unit):
         δ[11] = δ[11] + δ[7]
 
 
-@bug("forward", "BrainJS/brain.js:src/recurrent/lstm.js")
+@bug(BugKind.FORWARD, "BrainJS/brain.js:src/recurrent/lstm.js")
 class cell_keeps_h(Unit):
-    """the forget gate keeps h of the step before instead of C: C = h_prev · f + i · g"""
+    """the forget gate multiplies h_prev instead of C_prev (C = h_prev · f + i · g)"""
 
-    def cell(self, s: Step) -> Array:
+    def cell_state(self, s: Step) -> Array:
         return s.h_prev * s.f + s.i * s.g
 
     def edges_9_to_12(self, s: Step, δ: Edges) -> None:
@@ -266,9 +265,9 @@ class cell_keeps_h(Unit):
         δ[25] = δ[25] + δ[8] * s.f
 
 
-@bug("forward", "wiseodd/hipsternet:hipsternet/neuralnet.py")
+@bug(BugKind.FORWARD, "wiseodd/hipsternet:hipsternet/neuralnet.py")
 class tanh_C_handed_on(Unit):
-    """tanh(C) is handed on as the cell state, instead of C"""
+    """tanh(C) is passed on as the cell state instead of C"""
 
     def forward(self, s: Step) -> None:
         super().forward(s)
@@ -282,39 +281,47 @@ class tanh_C_handed_on(Unit):
 # Clipping.
 
 
-def clipped_cell(most: float) -> type[Unit]:
-    """The unit with a bounded cell state."""
+def cell_state_clipped(bound: float) -> type[Unit]:
+    """Return the unit that clips its cell state."""
 
     class Clipped(Unit):
-        def cell(self, s: Step) -> Array:
-            return np.clip(super().cell(s), -most, most)
+        def cell_state(self, s: Step) -> Array:
+            return np.clip(super().cell_state(s), -bound, bound)
 
         def edge_8(self, s: Step, δ: Edges) -> None:
             super().edge_8(s, δ)
-            δ[8] = δ[8] * (np.abs(s.C) < most)
+            δ[8] = δ[8] * (np.abs(s.C) < bound)
 
     return Clipped
 
 
-def clipped_sums(most: float) -> type[Unit]:
-    """The unit with bounded pre-activations."""
+def preactivations_clipped(bound: float) -> type[Unit]:
+    """Return the unit that clips the pre-activations of its gates."""
 
     class Clipped(Unit):
-        def sum(self, k: str, s: Step) -> Array:
-            return np.clip(super().sum(k, s), -most, most)
+        def preactivation(self, k: str, s: Step) -> Array:
+            return np.clip(super().preactivation(k, s), -bound, bound)
 
         def edges_13_to_16(self, s: Step, δ: Edges) -> None:
             super().edges_13_to_16(s, δ)
-            for k, n in {"f": 16, "i": 15, "g": 14, "o": 13}.items():
-                δ[n] = δ[n] * (np.abs(s.z[k]) < most)
+            for k, n in PREACTIVATION_EDGES.items():
+                δ[n] = δ[n] * (np.abs(s.z[k]) < bound)
 
     return Clipped
 
 
-for most in (1, 3):
-    bug("forward", "microsoft/onnxruntime#27224", "allenai/allennlp#862")(
-        named(f"C_clipped_{most}", f"the cell state is clipped to ±{most}", clipped_cell(most))
+for bound in (1, 3):
+    register(
+        BugKind.FORWARD,
+        f"C_clipped_{bound}",
+        f"the cell state is clipped to ±{bound}",
+        cell_state_clipped(bound),
+        ["microsoft/onnxruntime#27224", "allenai/allennlp#862"],
     )
-    bug("forward", "microsoft/onnxruntime#27224")(
-        named(f"sums_clipped_{most}", f"the gates' pre-activations are clipped to ±{most}", clipped_sums(most))
+    register(
+        BugKind.FORWARD,
+        f"sums_clipped_{bound}",
+        f"the pre-activations of the gates are clipped to ±{bound}",
+        preactivations_clipped(bound),
+        ["microsoft/onnxruntime#27224"],
     )

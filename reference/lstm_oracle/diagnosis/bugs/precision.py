@@ -1,4 +1,4 @@
-"""Mistakes of precision: a part that is computed in fewer digits than the run has."""
+"""Mistakes of precision: parts of the computation have a lower precision than the run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lstm_oracle.diagnosis.bugs.cell import Blocks, Edges, Step
-from lstm_oracle.diagnosis.bugs.entry import bug, named
+from lstm_oracle.diagnosis.bugs.entry import BugKind, bug, register
+from lstm_oracle.diagnosis.bugs.equations import Blocks, Edges, Step
 from lstm_oracle.diagnosis.bugs.unit import Unit
 from lstm_oracle.run import Array
 
@@ -16,12 +16,12 @@ KERAS = "keras-team/keras#23223"
 
 
 def rounded(array: Array, dtype: npt.DTypeLike) -> Array:
-    """The nearest numbers of a smaller precision."""
+    """Return the nearest numbers of a lower precision, in the dtype of the array."""
     with np.errstate(over="ignore", under="ignore"):
         return array.astype(dtype).astype(array.dtype)
 
 
-@bug("precision", KERAS)
+@bug(BugKind.PRECISION, KERAS)
 class tanh_in_float32(Unit):
     """tanh is computed in float32"""
 
@@ -29,7 +29,7 @@ class tanh_in_float32(Unit):
         return np.tanh(z.astype(np.float32)).astype(z.dtype)
 
 
-@bug("precision", KERAS)
+@bug(BugKind.PRECISION, KERAS)
 class tanh_rounded_to_float32(Unit):
     """the values of tanh are rounded to float32"""
 
@@ -37,7 +37,7 @@ class tanh_rounded_to_float32(Unit):
         return rounded(super().tanh(z), np.float32)
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class sigmoid_in_float32(Unit):
     """the sigmoid is computed in float32"""
 
@@ -45,7 +45,7 @@ class sigmoid_in_float32(Unit):
         return super().sigmoid(z.astype(np.float32)).astype(z.dtype)
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class activations_in_float32(Unit):
     """tanh and the sigmoid are computed in float32"""
 
@@ -56,70 +56,72 @@ class activations_in_float32(Unit):
         return super().sigmoid(z.astype(np.float32)).astype(z.dtype)
 
 
-def cell_in(dtype: npt.DTypeLike) -> type[Unit]:
-    """The unit that keeps its cell state in fewer digits."""
+def cell_state_in(dtype: npt.DTypeLike) -> type[Unit]:
+    """Return the unit that keeps its cell state in a lower precision."""
 
-    class Cell(Unit):
-        def cell(self, s: Step) -> Array:
-            return rounded(super().cell(s), dtype)
+    class Rounded(Unit):
+        def cell_state(self, s: Step) -> Array:
+            return rounded(super().cell_state(s), dtype)
 
-    return Cell
-
-
-def hidden_in(dtype: npt.DTypeLike) -> type[Unit]:
-    """The unit that keeps its hidden state in fewer digits."""
-
-    class Hidden(Unit):
-        def hidden(self, s: Step) -> Array:
-            return rounded(super().hidden(s), dtype)
-
-    return Hidden
+    return Rounded
 
 
-def read_in(dtype: npt.DTypeLike, *names: str) -> type[Unit]:
-    """The unit that rounds inputs when it reads them."""
+def hidden_state_in(dtype: npt.DTypeLike) -> type[Unit]:
+    """Return the unit that keeps its hidden state in a lower precision."""
 
-    class Read(Unit):
-        def read(self, run: Blocks) -> Blocks:
-            return super().read({n: rounded(a, dtype) if n.split("_")[0] in names else a for n, a in run.items()})
+    class Rounded(Unit):
+        def hidden_state(self, s: Step) -> Array:
+            return rounded(super().hidden_state(s), dtype)
 
-    return Read
+    return Rounded
+
+
+def inputs_in(dtype: npt.DTypeLike, *names: str) -> type[Unit]:
+    """Return the unit that rounds the inputs whose names start with one of these, up to an underscore."""
+
+    class Rounded(Unit):
+        def read_inputs(self, run: Blocks) -> Blocks:
+            return super().read_inputs(
+                {n: rounded(a, dtype) if n.split("_")[0] in names else a for n, a in run.items()}
+            )
+
+    return Rounded
 
 
 for bits, dtype in ((32, np.float32), (16, np.float16)):
-    oneDNN = ["uxlfoundation/oneDNN#976"] if bits == 16 else []
-    text = f"the cell state is kept in float{bits}"
-    bug("precision", *oneDNN)(named(f"cell_in_float{bits}", text, cell_in(dtype)))
-    text = f"the hidden state is kept in float{bits}"
-    bug("precision")(named(f"hidden_in_float{bits}", text, hidden_in(dtype)))
-    text = f"the weights and biases are rounded to float{bits}"
-    bug("precision")(named(f"weights_in_float{bits}", text, read_in(dtype, *"WUb")))
-    text = f"the input x is rounded to float{bits}"
-    bug("precision")(named(f"x_in_float{bits}", text, read_in(dtype, "x")))
-    text = f"all inputs are rounded to float{bits}; what follows is exact"
-    names = "W", "U", "b", "x", "h0", "C0", "dh", "dC"
-    bug("precision")(named(f"inputs_in_float{bits}", text, read_in(dtype, *names)))
+    inputs = "W", "U", "b", "x", "h0", "C0", "dh", "dC"
+    for name, text, unit in (
+        ("cell", "the cell state is kept in {}", cell_state_in(dtype)),
+        ("hidden", "the hidden state is kept in {}", hidden_state_in(dtype)),
+        ("weights", "the weights and biases are rounded to {}", inputs_in(dtype, *"WUb")),
+        ("x", "the input x is rounded to {}", inputs_in(dtype, "x")),
+        ("inputs", "all inputs are rounded to {}, and the rest of the computation is exact", inputs_in(dtype, *inputs)),
+    ):
+        seen_in = ["uxlfoundation/oneDNN#976"] if (name, bits) == ("cell", 16) else []
+        register(BugKind.PRECISION, f"{name}_in_float{bits}", text.format(f"float{bits}"), unit, seen_in)
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class totals_in_float32(Unit):
-    """the gradients of the weights are accumulated over the steps in float32"""
+    """the weight gradients are accumulated over time in float32"""
 
-    def total(self, updates: Sequence[Blocks]) -> Blocks:
-        total = super().total([{n: a.astype(np.float32) for n, a in reversed(u.items())} for u in reversed(updates)])
+    def accumulate(self, updates: Sequence[Blocks]) -> Blocks:
+        total = super().accumulate(
+            [{n: a.astype(np.float32) for n, a in reversed(u.items())} for u in reversed(updates)]
+        )
         return {name: array.astype(self.run["x"].dtype) for name, array in total.items()}
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class carry_in_float32(Unit):
     """the gradients carried from step to step are kept in float32"""
 
-    def leaving(self, s: Step, δ: Edges) -> tuple[Array, Array]:
-        δ2, δ4 = super().leaving(s, δ)
+    def carried_gradients(self, s: Step, δ: Edges) -> tuple[Array, Array]:
+        δ2, δ4 = super().carried_gradients(s, δ)
         return rounded(δ2, np.float32), rounded(δ4, np.float32)
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class backward_in_float32(Unit):
     """the backward pass is computed in float32"""
 
@@ -134,16 +136,16 @@ class backward_in_float32(Unit):
         return {name: a.astype(dtype) for name, a in super().gradients().items()}
 
 
-@bug("precision")
+@bug(BugKind.PRECISION)
 class all_in_float32(Unit):
     """everything is computed in float32"""
 
-    def read(self, run: Blocks) -> Blocks:
-        self.notes[all_in_float32] = run["x"].dtype
-        return super().read({name: a.astype(np.float32) for name, a in run.items()})
+    def read_inputs(self, run: Blocks) -> Blocks:
+        self.scratch[all_in_float32] = run["x"].dtype
+        return super().read_inputs({name: a.astype(np.float32) for name, a in run.items()})
 
-    def shown(self, states: Blocks) -> Blocks:
-        return {name: a.astype(self.notes[all_in_float32]) for name, a in super().shown(states).items()}
+    def return_states(self, states: Blocks) -> Blocks:
+        return {name: a.astype(self.scratch[all_in_float32]) for name, a in super().return_states(states).items()}
 
-    def returned(self, d: Blocks) -> Blocks:
-        return {name: a.astype(self.notes[all_in_float32]) for name, a in super().returned(d).items()}
+    def return_gradients(self, d: Blocks) -> Blocks:
+        return {name: a.astype(self.scratch[all_in_float32]) for name, a in super().return_gradients(d).items()}

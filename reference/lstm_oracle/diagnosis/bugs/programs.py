@@ -1,15 +1,15 @@
 """Programs in which several mistakes were seen together.
 
-Three mistakes that each touch every output hide one another: none of them, and no two, make anything right, and a
-search that adds one or two at a time finds no way in. Such programs are remembered whole; three of their mistakes or
-more are then tried together.
+Three mistakes that each change every output hide one another: correcting one or two of them makes no output right, so
+that a search that adds one or two mistakes at a time makes no progress. The search therefore tries the mistakes of
+these programs together, three or more at a time.
 """
 
 from __future__ import annotations
 
 from lstm_oracle.diagnosis.bugs.entry import R_PACKAGE
 
-PROGRAMS: dict[str, tuple[str, ...]] = {  # where they were seen: what they do wrong
+KNOWN_PROGRAMS: dict[str, tuple[str, ...]] = {  # by the place where each was seen: the ids of its mistakes
     R_PACKAGE: (
         "bias_recycled",
         "dh_through_sigmoid",

@@ -1,4 +1,4 @@
-"""LSTMs that others wrote, as subjects of `verify`: Flax's for many runs at once, ONNX Runtime's for one."""
+"""LSTMs of other packages as subjects of `verify`: Flax's for many runs at once, ONNX Runtime's for one run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lstm_oracle.truth.batch import BlockFunction, evaluate
 
 
 def flax_blocks(cases: Sequence[Case]) -> Sequence[dict[str, Array]]:
-    """States and gradients by Flax's `LSTMCell`, of many runs of one dtype."""
+    """Return the states and gradients of runs of one dtype by Flax's `LSTMCell`."""
     return evaluate(by_autodiff(flax_unroll), cases, cases[0].dtype)
 
 
 def flax_unroll(p: dict[str, Any], *inputs: Any) -> tuple[Any, ...]:
-    """The cell over time, with its weights named as in a run."""
-    from lstm_oracle.candidates.packages import flax
+    """Unroll Flax's cell over time, with the weights `p` named as in a run."""
+    from lstm_oracle.candidates.packages import flax  # loaded when it is first needed: Flax is optional
 
     weights = {f"h{k}/{name}": p[f"{kind}_{k}"] for kind, name in (("W", "kernel"), ("b", "bias")) for k in GATES}
     return flax.unroll(weights | {f"i{k}/kernel": p[f"U_{k}"] for k in GATES}, *inputs)
@@ -29,7 +29,11 @@ def flax_unroll(p: dict[str, Any], *inputs: Any) -> tuple[Any, ...]:
 
 @cache
 def by_autodiff(unroll: Callable[..., tuple[Any, ...]]) -> BlockFunction:
-    """States and gradients of an LSTM in JAX: from (weights, x, h0, C0) to h, C, the last h and the last C."""
+    """Return the function that computes states and gradients of an LSTM in JAX.
+
+    Args:
+        unroll: from (weights, x, h0, C0) to h and C of every step, the last h and the last C.
+    """
 
     def blocks(p: dict[str, Any], x: Any, h0: Any, C0: Any, upstream: dict[str, Any]) -> dict[str, Any]:
         (h, C), pull_back = jax.vjp(lambda *inputs: unroll(*inputs)[:2], p, x, h0, C0)
@@ -40,10 +44,10 @@ def by_autodiff(unroll: Callable[..., tuple[Any, ...]]) -> BlockFunction:
 
 
 def onnxruntime_blocks(case: Case) -> dict[str, Array] | None:
-    """States by ONNX Runtime's LSTM operator; None for a run that it does not take.
+    """Return the states of a run by ONNX Runtime's operator LSTM, or None if the operator does not support the run.
 
-    The operator computes in float32 and knows no empty sequence or batch.
+    The operator computes in float32, and supports neither an empty sequence nor an empty batch.
     """
-    from lstm_oracle.candidates.packages import onnxruntime
+    from lstm_oracle.candidates.packages import onnxruntime  # loaded when it is first needed: the package is optional
 
     return onnxruntime.lstm(**case.inputs) if case.dtype == np.float32 and 0 not in case.sizes else None
