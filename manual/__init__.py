@@ -39,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return what most programs do not use and is therefore loaded on demand: the layouts and the version."""
+    """Load the layouts and the version on demand, because most programs use neither."""
     if name == "layouts":
         return import_module("manual.layouts")
     if name == "__version__":

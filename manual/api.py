@@ -1,4 +1,4 @@
-"""The public functions' common part: check the input once, then run a kernel that does not.
+"""What the public functions share: they validate the input once, then run a kernel that does not validate.
 
 No finite input takes a kernel out of the range of its dtype, where there is a wider one:
 
@@ -34,7 +34,7 @@ Outcome = TypeVar("Outcome", Tape, CheckpointedTape, States)
 ForwardKernel = Callable[[Params, Array, Array, Array], Outcome]
 
 WIDER: dict[Any, Any] = {np.dtype("f4"): np.float64, np.dtype("f8"): np.longdouble}
-# On pre-activations; the factor leaves room for the rounding of the norms and of the sums.
+# Bounds on pre-activations; the factor 1000 is a margin for the rounding of the norms and of the sums.
 LIMITS = {dtype: float(np.finfo(dtype).max) / 1000 for dtype in WIDER}
 
 
@@ -45,7 +45,7 @@ def forward(
     h0: Array | None,
     C0: Array | None,
 ) -> Outcome:
-    """Run a forward kernel on checked input; a missing state is zero."""
+    """Validate the input, with zeros for a missing state, and run a forward kernel."""
     if not isinstance(params, Params):
         raise TypeError(f"params is of type {type(params).__name__}; expected manual.Params")
     sizes = {"D": params.input_size, "H": params.hidden_size}
@@ -64,7 +64,7 @@ def in_range(kernel: ForwardKernel[Outcome], params: Params, x: Array, h0: Array
     norms of the whole arrays. No row of h except in h0 has a norm above √H. The cell state grows by at most 1 a step,
     which never takes it out of range.
     """
-    if x.dtype not in LIMITS:  # it is the wider dtype already
+    if x.dtype not in LIMITS:  # already the wider dtype
         return kernel
     h = max(_norm(h0), sqrt(params.hidden_size))
     bound = _norm(x) * _norm(params.U) + h * _norm(params.W) + _norm(params.b)
@@ -79,7 +79,7 @@ def _in_wider(kernel: ForwardKernel[Outcome], params: Params, x: Array, h0: Arra
 
 
 def _norm(array: Array) -> float:
-    """Return the Frobenius norm, or for a strided array a bound on it; infinite where the sum of squares is."""
+    """Return the Frobenius norm, or an upper bound of it for a strided array; infinite if the sum of squares is."""
     if array.flags.c_contiguous:
         numbers = array.ravel()  # a view
         return sqrt(numbers.dot(numbers))
@@ -94,9 +94,9 @@ def backward(
     dC_T: Array | None,
     tapes: tuple[type, ...] = (Tape,),
 ) -> Result:
-    """Run a backward kernel that accepts these types of tape on checked input.
+    """Validate the input, with zeros for a missing upstream gradient, and run a backward kernel.
 
-    A missing upstream gradient is zero, but at least one has to be given.
+    `tapes` has the types of tape that the kernel accepts. At least one upstream gradient has to be given.
     """
     if not isinstance(tape, tapes):
         expected = " or ".join(f"manual.{kind.__name__}" for kind in tapes)

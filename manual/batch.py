@@ -3,10 +3,10 @@
 - All pre-activations of a step are one product, [h, x, 1] @ [W; U; b]. Where that product is large, the share of x and
   of the bias, which no step waits for, is one product for a whole block of steps.
 - OpenBLAS multiplies small matrices in place, and copies larger ones into packed buffers in every call, which for few
-  rows costs as much as the multiplication. So the weights of a medium-sized product are cut into tiles of columns that
-  are small enough.
-- Backward, the product needs the gates of a step side by side, (B, 4H); elementwise operations need them one after
-  another, (4, B, H), so that one call serves several gates. Transposed views lead from one to the other.
+  rows costs as much as the multiplication. The weights of a medium-sized product are therefore cut into tiles of
+  columns that are small enough to be multiplied in place.
+- In the backward pass, the product needs the gates of a step side by side, (B, 4H); elementwise operations need them
+  one after another, (4, B, H), so that one call serves several gates. Transposed views lead from one to the other.
 - A step works on arrays that stay in the cache, and copies them to the tape in one call.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from manual.unit import Array, Params, Tape
 from manual.workspace import Workspace
 
-CACHED_BYTES = 2**17  # of one gate, for as many steps as have their factors computed together: they stay in the cache
+CACHED_BYTES = 2**17  # of one gate over the steps of a chunk, whose factors are computed together and stay in the cache
 SMALL = 10**6  # multiplications in a product: up to here, OpenBLAS with AVX-512 packs neither factor
 LARGE = 10**7  # from here on, the threads of BLAS gain more than tiles, and one product per block more than one call
 NARROWEST_TILE = 16  # columns: fewer leave half of a vector register empty
@@ -100,7 +100,7 @@ class ForwardKernel(Workspace):
         self.hs[0] = self.hs[n]
 
     def _z_from_x(self, x: Array) -> Iterable[Array | None]:
-        """Take the inputs of a block; yield what is to be added to each step's product, or None if x is in it."""
+        """Copy x of a block to the workspace; return for each step what to add to its product, or None if nothing."""
         n, B, D = x.shape
         if not self.x_apart:
             self.h_x_1[:n, :, self.H : -1] = x
@@ -112,7 +112,7 @@ class ForwardKernel(Workspace):
 
 
 def pack_weights(given: Array, out: Array) -> None:
-    """Write the columns of f, i, g and o, (K, 4H), into `out`, (4, H / tile, K, tile), as those of g, -f, -i and -o.
+    """Write weights (K, 4H) of f, i, g and o to `out`, (4, H / tile, K, tile), as the weights of g, -f, -i and -o.
 
     Multiplying by -1 is exact; `np.negative` has been wrong for strided arrays (numpy/numpy#26775).
     """
@@ -124,7 +124,7 @@ def pack_weights(given: Array, out: Array) -> None:
 
 
 def tile_width(columns: int, multiplications: int) -> int:
-    """Return how many columns make a tile, if each takes so many multiplications; all where tiles do not help."""
+    """Return the width of a tile, given the multiplications per column; all columns if tiles do not help."""
     if not SMALL < columns * multiplications <= LARGE:
         return columns
     widths = (n for n in range(NARROWEST_TILE, columns) if columns % n == 0 and n * multiplications <= SMALL)
@@ -132,9 +132,9 @@ def tile_width(columns: int, multiplications: int) -> int:
 
 
 class Factors(NamedTuple):
-    """What multiplies δ3 and δ8 on their way back through a step: functions of the forward values alone.
+    """The factors of δ3 and δ8 in the backward pass through a step, which depend on the forward values only.
 
-    Without these, the loop over the steps would have to compute them one step at a time.
+    They are computed for many steps at once, so that the loop over the steps need not compute them one by one.
     """
 
     fig_from_8: Array  # (3, …): from δ8 to δ16, δ15 and δ14
@@ -143,12 +143,12 @@ class Factors(NamedTuple):
 
 
 def compute_factors(stacked: Array, tanh_C: Array, h: Array, out: Factors, one_minus: Array, scratch: Array) -> None:
-    """Compute the factors of many steps, as in `manual.derivation`, whatever the trailing axes are.
+    """Compute the factors of many steps, as in `manual.derivation`; the trailing axes are arbitrary.
 
     Args:
         stacked: C_prev, g, f, i and o, (5, …).
         tanh_C, h: (…).
-        out: where the factors are written.
+        out: overwritten with the factors.
         one_minus: (3, …), overwritten with 1 - f, 1 - i and 1 - o.
         scratch: (2, …), overwritten.
     """
@@ -165,7 +165,7 @@ def compute_factors(stacked: Array, tanh_C: Array, h: Array, out: Factors, one_m
 
 
 class BackwardKernel(Workspace):
-    """The backward pass, block by block from the last one, a step at a time."""
+    """The backward pass, block by block from the last one, step by step."""
 
     @classmethod
     def for_params(cls, params: Params, block: int, B: int) -> BackwardKernel:
@@ -198,7 +198,7 @@ class BackwardKernel(Workspace):
         return Δ
 
     def _factors(self, tape: Tape, steps: slice) -> Factors:
-        """Return the factors of some steps, the first axis of each being the step."""
+        """Return the factors of some steps; the first axis is the step."""
         n = len(tape.h[steps])
         found = Factors(self.fig_from_8[:n], self.o_from_3[:n], self.from_3_to_8[:n])
         by_gate = found._replace(fig_from_8=found.fig_from_8.swapaxes(0, 1))
@@ -208,7 +208,7 @@ class BackwardKernel(Workspace):
         return found
 
     def _backward_steps(self, dh: Array, f: Array, factors: Factors, Δ: Array, δ25: Array, δ11: Array) -> None:
-        """Write Δ of some steps, last step first; δ25 and δ11 are overwritten."""
+        """Compute Δ of some steps, last step first, in place; δ25 and δ11 are overwritten."""
         (n, B, H), δ3, δ8 = dh.shape, self.δ3, self.δ8
         product, W_T, δ25_tiles = self._product(δ25)
         by_gate = Δ.reshape(n, B, 4, H).swapaxes(1, 2)
@@ -224,7 +224,7 @@ class BackwardKernel(Workspace):
             product(Δ_t, W_T, δ25_tiles)
 
     def _product(self, δ25: Array) -> tuple[Product, Array, Array]:
-        """Return the function that multiplies Δ and Wᵀ, whole or in tiles; Wᵀ as it needs it; and δ25 likewise."""
+        """Return the function that multiplies Δ and Wᵀ, whole or in tiles, and Wᵀ and δ25 as it needs them."""
         if self.tile == self.H:
             return dot, self.W_T[0], δ25
         return matmul, self.W_T, δ25.reshape(len(δ25), self.H // self.tile, self.tile).swapaxes(0, 1)

@@ -75,7 +75,7 @@ def steps_back(
 
     Args:
         tape, dh, dh_T, dC_T: validated; the edges 1, 2 and 4 refer to the upstream gradients without copying them.
-        edges: makes the dictionary of a step's edges from the three that arrive. `lstm_oracle` passes one that records
+        edges: makes the dictionary of a step's edges from the edges 1, 2 and 4. `lstm_oracle` passes one that records
             edges or replaces them by wrong ones.
     """
     δ25, δ11 = dh_T, dC_T

@@ -1,4 +1,4 @@
-"""Validation of arguments: what an array must be, and the error that says what it was.
+"""Validation of arguments, with errors that say what was given and what was expected.
 
 Arrays are never converted to another dtype: all arrays of a call are float32, or all are float64, in any memory layout
 and byte order. Integers, complex numbers, text and objects are refused. NaN and infinity are accepted and propagate as
@@ -23,7 +23,7 @@ def checked(
     sizes: dict[str, int],
     dtype: np.dtype[Any] | None = None,
 ) -> Array:
-    """Return an argument as an array in native byte order, without a copy where it is one already.
+    """Return an argument as an array in native byte order, without a copy if possible.
 
     Args:
         name: the name of the argument, for errors.
@@ -34,7 +34,7 @@ def checked(
 
     Raises:
         TypeError: the argument is missing, masked, or of another dtype.
-        ValueError: it is not rectangular, or its shape does not fit.
+        ValueError: the argument is not rectangular, or its shape does not fit.
     """
     if value is None:
         raise TypeError(f"{name} is None; expected an array of shape {shape_text(dims, sizes)}")

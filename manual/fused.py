@@ -18,17 +18,17 @@ Everything here, in `manual.batch` and in `manual.single` is an optimisation of 
         δ25, δ11 = Δ[t] @ W.T, δ8 * f[t]
         dW, dU, db, dx[t] = dW + hs[t].T @ Δ[t], dU + x[t].T @ Δ[t], db + Δ[t].sum(axis=0), Δ[t] @ U.T
 
-What is done about their time, with the gain where `make bench` measures it (tests/benchmarks/speed.md):
+The optimisations; tests/benchmarks/speed.md, written by `make bench`, has the gain of those that it measures:
 
 - *One product per block of steps* for everything that no step waits for: dx and the weight gradients, and x @ U where
   it is large. A block is short enough that what one call leaves in the cache is still there for the next.
 - *Few calls and little memory traffic within a step*: in `manual.batch` for many sequences.
-- *Factors computed ahead*: what takes δ3 and δ8 to the gates depends on the forward pass alone
-  (`batch.compute_factors`), so that many steps share one call.
-- *One sequence of few units* has its own kernels in `manual.single`, which go backward by Jacobians.
+- *Factors computed in advance*: the factors by which δ3 and δ8 are multiplied on the way to the gates depend on the
+  forward pass only (`batch.compute_factors`), so that many steps share one call.
+- *One sequence of few units* has its own kernels in `manual.single`, whose backward pass multiplies by Jacobians.
 - *Workspaces* keep small arrays and their views from pass to pass: `manual.workspace`.
-- The loops iterate over views of rows, which are made faster so than by indexing, and pass `out` by position, which is
-  faster than by keyword; `ndarray.dot` is faster than `numpy.dot`.
+- The loops iterate over arrays, which makes views of rows faster than indexing does, and pass `out` by position, which
+  is faster than by keyword; `ndarray.dot` is faster than `numpy.dot`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from manual import api, batch, single
 from manual.checks import checked_size
 from manual.unit import Array, CheckpointedTape, Gradients, ParamGradients, Params, States, Tape, empty_tape
 
-ROWS = 256  # of a product for a block: enough to run at full speed, unless the weights are large
+ROWS = 256  # of the products of a block: enough for full speed, unless the weights are large
 
 Kernel = single.ForwardKernel | batch.ForwardKernel
 dot = np.ndarray.dot
@@ -67,9 +67,10 @@ def forward(
         params: the weights, of D inputs and H units.
         x: the input, (T, B, D); T, B and D may be 0.
         h0, C0: the initial hidden and cell state, (B, H); zeros if missing.
-        checkpoint: for long sequences, keep the cell state of every so many steps only; `backward` recomputes the rest,
-            one segment at a time. True chooses about √T steps, but at least 256 / B, with many units 1024 / B. The
-            results are the same: to the bit for True unless a pass has to use a wider dtype, otherwise to rounding.
+        checkpoint: for long sequences, the number of steps from one kept cell state to the next; `backward` recomputes
+            the other values, one segment at a time. True chooses about √T, but at least 256 / B, or 1024 / B with many
+            units. The results are the same: to the bit for True unless a pass has to use a wider dtype, otherwise up to
+            rounding.
 
     Returns:
         The tape: `.h` and `.C` (T, B, H), `.h_T` and `.C_T` (B, H), in the dtype of `params`, and what `backward`
@@ -126,7 +127,7 @@ def backward(
 
 
 def run(params: Params, x: Array, h0: Array, C0: Array) -> Tape:
-    """Run the forward pass on checked input."""
+    """Run the forward pass on validated input."""
     kernel = select_kernel(params, x)
     tape = run_segment(kernel, params, x, h0, C0)
     kernel.release()
@@ -187,7 +188,7 @@ def forward_segments(params: Params, x: Array, hs: Array, C: Array, every: int) 
 
 
 def steps_per_block(x: Array, H: int) -> int:
-    """Return how many steps make a block: those of 256 rows, or of two rows a unit up to 1024, in float64 up to 512.
+    """Return the number of steps in a block: for 256 rows, or for up to 2H rows, but at most 1024 (512 in float64).
 
     With more rows BLAS packs the weights less often; with fewer, more stays in the cache.
     """
@@ -197,11 +198,11 @@ def steps_per_block(x: Array, H: int) -> int:
 
 
 def gradients(tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array) -> Gradients:
-    """Run the backward pass on checked input."""
+    """Run the backward pass on validated input."""
     if uses_jacobians(tape):
         found = accumulate_gradients(tape, dh, dh_T, dC_T, by_jacobians=True)
-        # Jacobians contain zeros, and 0 * inf is NaN: a number that is not finite in one unit spreads to all, down to
-        # h0.
+        # Jacobians contain zeros, and 0 * inf is NaN: a value that is not finite spreads from one unit to all units,
+        # back to h0.
         if api.all_finite(found.h0):
             return found
     return accumulate_gradients(tape, dh, dh_T, dC_T, by_jacobians=False)
@@ -216,7 +217,7 @@ def uses_jacobians(tape: Tape | CheckpointedTape) -> bool:
 def accumulate_gradients(
     tape: Tape | CheckpointedTape, dh: Array, dh_T: Array, dC_T: Array, by_jacobians: bool
 ) -> Gradients:
-    """Return the gradients, adding up those of the weights block by block, from the last one."""
+    """Return the gradients; the weight gradients are accumulated block by block, from the last one."""
     p, (T, B, D) = tape.params, tape.x.shape
     H, U_T, dtype = p.hidden_size, p.U.T.copy(), p.W.dtype
     dx, δ25, δ11 = np.empty((T, B, D), dtype), dh_T.copy(), dC_T.copy()
@@ -234,7 +235,7 @@ def accumulate_gradients(
 
 
 def backward_segments(tape: Tape | CheckpointedTape) -> Iterator[tuple[int, Tape]]:
-    """Yield the tape in segments with the number of their first step: those between checkpoints, last one first."""
+    """Yield the first step and the tape of every segment from one checkpoint to the next, last segment first."""
     if isinstance(tape, Tape):
         yield 0, tape
         return

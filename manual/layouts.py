@@ -11,7 +11,7 @@ exceptions. Where a package adds two biases, `unpack` returns their sum, and `pa
 zeros in the second. And Haiku adds 1 to the forget gate, so that its bias is b_f - 1. Converting there and back is
 exact for every b_f from 0.5 to 2, and wherever else b_f - 1 has no rounding error (except that -0.0 becomes 0.0).
 Otherwise the error is at most eps / 2 times 1 + |b_f|, as in the sum that Haiku computes. Neither exception applies to
-gradients: those of two biases are equal, and a constant has none.
+gradients: two biases that are added have equal gradients, and a constant has none.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def unpack(arrays: Mapping[str, Any], layout: str | Layout, *, gradients: bool =
         arrays: the arrays, nested or with names joined by "/"; biases that are missing or None are zero.
         layout: a name in LAYOUTS, or a Layout.
         gradients: whether the arrays are gradients: those of two biases must then agree, and are not added.
-        prefix: what the names begin with; arrays whose names do not are ignored.
+        prefix: the prefix of the names; arrays whose names do not begin with it are ignored.
 
     Returns:
         New arrays, as a Params; for gradients, as one that `pack` recognises.

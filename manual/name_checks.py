@@ -21,7 +21,7 @@ def checked_arrays(
         arrays: the arrays, nested or with names joined by "/".
         dims: the dimensions of every expected array; the first one must determine H.
         optional: names that may all be missing or None, but not only some of them.
-        prefix: what the names begin with; arrays whose names do not are ignored.
+        prefix: the prefix of the names; arrays whose names do not begin with it are ignored.
 
     Raises:
         TypeError: an array that is not expected, or that is not float32 or float64, like the others.

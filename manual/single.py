@@ -1,14 +1,15 @@
-"""One sequence, where each NumPy call takes longer than its arithmetic: the fewest calls, on views that are made once.
+"""One sequence, where a NumPy call takes longer than its arithmetic: few calls per step, on views that are made once.
 
-**Forward**, a step takes eight calls. It writes to the arrays of its block, which hold 1/f, 1/i and 1/o until the block
-is finished; then they are inverted together, and the block is copied to the tape in a few calls.
+In the **forward** pass, a step takes eight calls. It writes to the arrays of its block, which hold 1/f, 1/i and 1/o
+until the block is finished; then they are inverted together, and the block is copied to the tape in a few calls.
 
-**Backward**, with few units, a step takes one call. What arrives at a step, [δ3, δ11, 1], times a matrix is what
-arrives at the step before: the matrix is the step's Jacobian, with the gradient dh of the step before as its last row.
-Apart from that row it depends on the forward pass alone, so that the matrices of many steps are computed together.
+In the **backward** pass with few units, a step takes one call. The vector that arrives at a step, [δ3, δ11, 1], times a
+matrix is the vector that arrives at the preceding step: the matrix is the step's Jacobian, with the gradient dh of the
+preceding step as its last row. The other rows depend on the forward pass only, so that the matrices of many steps are
+computed together.
 
-    δ11 before = (δ3 * from_3_to_8 + δ11) * f
-    δ3 before  = dh before + δ16 @ W_fᵀ + δ15 @ W_iᵀ + δ14 @ W_gᵀ + δ13 @ W_oᵀ
+    preceding δ11 = (δ3 * from_3_to_8 + δ11) * f
+    preceding δ3  = preceding dh + δ16 @ W_fᵀ + δ15 @ W_iᵀ + δ14 @ W_gᵀ + δ13 @ W_oᵀ
 
 with δ16, δ15 and δ14 = (δ3 * from_3_to_8 + δ11) * fig_from_8, and δ13 = δ3 * o_from_3: linear in δ3 and δ11.
 
@@ -102,14 +103,15 @@ class ForwardKernel(Workspace):
 class BackwardKernel(Workspace):
     """The backward pass by Jacobians, block by block from the last one.
 
-    Entries of the Jacobians that are never written stay zero: δ11 reaches no o, and units interact through h alone.
+    Entries of the Jacobians that are never written stay zero: δ11 does not reach gate o, and units interact through h
+    only.
     """
 
     @classmethod
     def for_params(cls, params: Params, block: int, most: int) -> BackwardKernel:
         """Acquire a kernel for blocks of `block` steps, and copy the weights into it.
 
-        If that is little memory, it is made for `most` steps, so that passes of different lengths share it.
+        If `most` steps take little memory, the kernel is for `most` steps: passes of different lengths then share it.
         """
         D, H = params.input_size, params.hidden_size
         kernel = cls.acquire(D, H, params.W.dtype, most if most * (H + D + 1) <= MOST_NUMBERS else block)
@@ -126,7 +128,7 @@ class BackwardKernel(Workspace):
         self.by_unit = np.zeros((2, H, 4, block), dtype)  # to_gates, as the product with W_by_unit needs it
         self.W_by_unit = np.empty((H, 4, H), dtype)  # for unit j and every gate, row j of W
         jacobians = self.jacobians = np.zeros((self.chunk, 2 * H + 1, 2 * H), dtype)
-        self.states = np.ones((block + 1, 2 * H + 1), dtype)  # [δ3, δ11, 1], the first row being what leaves the block
+        self.states = np.ones((block + 1, 2 * H + 1), dtype)  # [δ3, δ11, 1] of every step; row 0 leaves the block
         self.steps, self.jacobian_views = RowViews(self.states[1:], self.states[:, : 2 * H]), RowViews(jacobians)
         self.to_δ3 = jacobians[:, : 2 * H, :H].reshape(self.chunk, 2, H, H).transpose(1, 2, 0, 3)
         self.δ3_to_δ11 = np.einsum("tjj->tj", jacobians[:, :H, H:])
@@ -160,9 +162,9 @@ class BackwardKernel(Workspace):
         self.by_unit[..., :n] = to_gates.transpose(0, 3, 1, 2)
 
     def _fill_jacobians(self, first: int, last: int, dh: Array) -> None:
-        """Write the Jacobians of the steps from `first` up to `last`, with dh of the step before each in the last row.
+        """Write the Jacobians of the steps from `first` up to `last`, with dh of the preceding step in the last row.
 
-        Before the block's first step that row is zero: the call for the block before adds dh of its last step itself.
+        For the block's first step that row is zero, because the call for the preceding block adds dh of its last step.
         """
         n, H, f = last - first, self.H, self.stacked[2, first:last]
         np.matmul(self.by_unit[..., first:last].swapaxes(2, 3), self.W_by_unit, self.to_δ3[:, :, :n])
@@ -172,7 +174,7 @@ class BackwardKernel(Workspace):
         self.jacobians[0, 2 * H, :H] = dh[first - 1] if first else 0
 
     def _gate_deltas(self, n: int) -> Array:
-        """Return δ16, δ15, δ14 and δ13 of all steps of the block from δ3 and δ11 that have arrived there."""
+        """Return δ16, δ15, δ14 and δ13 of all steps of the block, computed from δ3 and δ11."""
         H, δ3, δ11, Δ = self.H, self.states[1 : n + 1, : self.H], self.states[1 : n + 1, self.H : -1], self.Δ[:n]
         to_gates = self.to_gates[:, :, :n]
         δ8 = δ3 * self.from_3_to_8[:n]

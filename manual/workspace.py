@@ -1,4 +1,4 @@
-"""Memory that one pass leaves to the next pass of the same sizes.
+"""Memory that is reused by the next pass of the same sizes.
 
 New memory costs a page fault for every 4 KiB, and making a view takes a third of the time of a NumPy call: for one
 sequence of few units, both together take longer than the arithmetic. At most MOST_WORKSPACES are kept in the pool, of
@@ -21,10 +21,10 @@ _pool: dict[tuple[Any, ...], Any] = {}
 
 
 class Workspace:
-    """Arrays for one pass at a time. `key` has the constructor's arguments: sizes and a dtype.
+    """The arrays of a pass. `key` has the constructor's arguments: sizes and a dtype.
 
-    A pass acquires a workspace and releases it at its end. One that is not released, because of an exception, is freed
-    as any other object.
+    A pass acquires a workspace and releases it at its end. A workspace that is not released, because of an exception,
+    is freed like any other object.
     """
 
     def __init__(self, *key: Any) -> None:
@@ -34,7 +34,7 @@ class Workspace:
     def acquire(cls, *key: Any) -> Self:
         """Take a workspace of this class and key out of the pool, or make one.
 
-        No other pass has it, in this thread or in another: removing it from the pool is atomic.
+        No other pass uses the same workspace, in this thread or in another: removing one from the pool is atomic.
         """
         workspace: Self | None = _pool.pop((cls, *key), None)
         return cls(*key) if workspace is None else workspace

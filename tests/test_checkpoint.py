@@ -1,4 +1,4 @@
-"""Checkpoints change what is kept, not what comes out."""
+"""Checkpoints change which values are kept, not the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_by_default_the_results_are_the_same_to_the_bit(run: Case) -> None:
 @pytest.mark.parametrize(
     "sizes", [(1283, 1, 1, 1), (1031, 16, 2, 3), (257, 4, 2, 41), (3, 257, 2, 2), (40, 64, 3, 130)], ids=str
 )
-def test_and_so_they_are_for_long_sequences_and_large_batches(sizes: Sizes, dtype: str) -> None:
+def test_the_results_of_long_sequences_and_large_batches_are_the_same_to_the_bit(sizes: Sizes, dtype: str) -> None:
     run = drawn(sizes, "ordinary", dtype, 0)
     assert same_bits(results(run, True), results(run, None))
 
@@ -55,7 +55,7 @@ def test_and_so_they_are_for_long_sequences_and_large_batches(sizes: Sizes, dtyp
         ("sqrt", TypeError, "checkpoint is 'sqrt'; expected an integer ≥ 1"),
     ],
 )
-def test_a_bad_checkpoint_is_refused_by_name(checkpoint: object, error: type[Exception], message: str) -> None:
+def test_an_invalid_checkpoint_is_refused_by_name(checkpoint: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         manual.forward(params_of(RUN), RUN.inputs["x"], checkpoint=checkpoint)
 

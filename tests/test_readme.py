@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from lstm_oracle.cli import main as cli
-from tests.test_imports import WINGS
+from tests.test_imports import ORDER
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("kernels", "packages", "languages")
@@ -177,7 +177,7 @@ def test_the_source_tree_is_as_drawn() -> None:
     paths = list(drawn_paths())
     assert [path for path in paths if not (ROOT / path).exists()] == []
     parts = [Path(path).stem for path in paths if re.fullmatch(r"reference/lstm_oracle/[^/]+/?", path)]
-    assert parts == WINGS
+    assert parts == ORDER
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -51,7 +51,7 @@ def test_the_edges_that_the_fast_twin_computes_are_those_of_autodiff(run: Case) 
 
 
 @given(run=RUNS)
-def test_the_literal_twin_takes_each_step_of_the_derivation(run: Case) -> None:
+def test_the_literal_twin_computes_each_step_as_the_derivation_does(run: Case) -> None:
     tape = forward(bptt, run)
     hs, Cs = [run.inputs["h0"], *tape.h], [run.inputs["C0"], *tape.C]
     for t, x in enumerate(run.inputs["x"]):
@@ -62,6 +62,6 @@ def test_the_literal_twin_takes_each_step_of_the_derivation(run: Case) -> None:
 
 @TWINS
 @given(run=RUNS)
-def test_either_goes_back_over_the_tape_of_the_other(twin: ModuleType, run: Case) -> None:
+def test_either_twin_accepts_the_tape_of_the_other(twin: ModuleType, run: Case) -> None:
     other = fused if twin is bptt else bptt
     judge(run, named(twin.backward(forward(other, run), **upstream_of(run))))

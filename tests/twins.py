@@ -1,4 +1,4 @@
-"""How a test hands a run to either hand-written twin, asks autodiff, and compares."""
+"""Helpers that run either hand-written twin, compute the truth by autodiff, and compare the results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_oracle.run import WEIGHTS, Array
 from lstm_oracle.truth import truth
 from manual import Gradients, Params, Tape, bptt, fused
 
-EXACT = 1e-11  # a bound on errors in float64 that is none of the tolerance's making
+EXACT = 1e-11  # a bound on errors in float64 that does not depend on the tolerance
 TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
 
 
@@ -39,7 +39,7 @@ def named(gradients: Gradients) -> dict[str, Array]:
 
 
 def truth_of(run: Case) -> truth.Truth:
-    """What autodiff says of a run."""
+    """Return the truth of a run, cached."""
     key = (run.sizes, run.dtype, *(array.tobytes() for array in run.inputs.values()))
     if key not in _truths:
         if len(_truths) >= 500:
@@ -49,7 +49,7 @@ def truth_of(run: Case) -> truth.Truth:
 
 
 def judge(run: Case, blocks: Mapping[str, Array]) -> None:
-    """Hold blocks against the truth: to rounding by the oracle's tolerance, in float64 to EXACT as well."""
+    """Assert that blocks are correct: within the oracle's tolerance and, in float64, within EXACT as well."""
     true = truth_of(run)
     for name, got in blocks.items():
         want, scale = true.blocks[name], true.scales[name]
@@ -63,7 +63,7 @@ def judge(run: Case, blocks: Mapping[str, Array]) -> None:
 
 
 def agree(got: Mapping[str, Array], want: Mapping[str, Array], size: float = 1) -> None:
-    """Hold blocks against others that have to equal them to rounding; their terms are of this size."""
+    """Assert that blocks equal others up to the rounding of sums whose terms have this magnitude."""
     assert set(got) == set(want)
     for name, block in want.items():
         assert got[name].shape == block.shape, f"{name} has shape {got[name].shape}, not {block.shape}"
@@ -73,7 +73,7 @@ def agree(got: Mapping[str, Array], want: Mapping[str, Array], size: float = 1) 
 
 
 def same_bits(got: Mapping[str, Array], want: Mapping[str, Array]) -> bool:
-    """Whether blocks are the same to the last bit."""
+    """Return whether blocks are equal bit for bit."""
     one, other = ({name: (a.shape, a.dtype, a.tobytes()) for name, a in blocks.items()} for blocks in (got, want))
     return one == other
 

@@ -44,7 +44,7 @@ BEHAVIOUR: dict[str, tuple[FailureKind, ...]] = {
 
 @dataclass(frozen=True)
 class Property:
-    """A test of the suite: `hold` takes a report, and returns, fails or skips."""
+    """A test of the suite: `hold` takes a report and passes by returning, fails, or skips."""
 
     name: str
     hold: Callable[[Report], None]

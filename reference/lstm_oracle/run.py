@@ -1,8 +1,8 @@
 """The arrays of a run: their names and dimensions, and the checks of its inputs.
 
 A run of an LSTM is a flat mapping from name to array, in memory or in files. Dimensions: `T` steps, `B` batch rows,
-`D` inputs, `H` units. `dh` is the loss gradient that arrives at every h; `dh_T` and `dC_T` are those that arrive at
-the last h and C from beyond the last step. This module imports only NumPy and shares no code with `manual`.
+`D` inputs, `H` units. `dh` is the loss gradient that arrives at every h; `dh_T` and `dC_T` are the loss gradients that
+arrive at the last h and C from beyond the last step. This module imports only NumPy and shares no code with `manual`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def with_weights(params: Mapping[str, Any], **others: Any) -> dict[str, Array]:
 
 
 def complete(run: Mapping[str, Any]) -> dict[str, Array]:
-    """Return all inputs of a run, checked, with zeros for a missing bias, state or upstream gradient.
+    """Return all inputs of a run, validated, with zeros for a missing bias, state or upstream gradient.
 
     Arrays in native byte order are returned without a copy.
 
@@ -72,7 +72,7 @@ def complete(run: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def plain(name: str, value: Any) -> Array:
-    """Return a value as an array in native byte order, without a copy where it is one.
+    """Return a value as an array in native byte order, without a copy if possible.
 
     Raises:
         TypeError: the value is a masked array.

@@ -1,1 +1,1 @@
-"""How fast `manual` is, beside what people would use instead: `make bench`."""
+"""The speed of `manual`, compared with the alternatives: `make bench`."""

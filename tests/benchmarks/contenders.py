@@ -60,7 +60,7 @@ def without_workspaces(work: Work) -> Call:
 
 
 def without_jacobians(work: Work) -> Call:
-    """`manual`, going backward step by step for one sequence, too."""
+    """`manual`, with a backward pass without Jacobians for one sequence as well."""
     from manual import single
 
     single.MOST_UNITS = 0
@@ -68,7 +68,7 @@ def without_jacobians(work: Work) -> Call:
 
 
 def without_single(work: Work) -> Call:
-    """`manual`, with the kernels for many sequences for one sequence, too."""
+    """`manual`, with the kernels for many sequences for one sequence as well."""
     from manual import batch, single
     from manual import fused as passes
 
@@ -91,26 +91,26 @@ def literal(work: Work) -> Call:
 
 
 def gemms(work: Work) -> Call:
-    """The matrix products that the algorithm cannot do without, in NumPy, in the faster of two ways.
+    """The matrix products that the algorithm cannot avoid, in NumPy, in the faster of two variants.
 
-    Either one product a step each way, all others in one for as many steps as stay in the cache; or as
-    `manual` regroups those of a step. Of the rest there is the loop over the steps, and in the second way
-    `from_x`, which puts x beside h; no sum of the blocks' dW, no gate, no tape.
+    In the first variant, each step has one product forward and one backward, and the others are computed for as many
+    steps at once as stay in the cache. The second regroups the products as `manual` does, and also copies x beside h.
+    Both have the loop over the steps, but no gates, no tape, and no sum of dW over the blocks.
     """
-    ways, seconds = [plain_gemms(work), regrouped_gemms(work)], clock()
-    for way in ways:
-        way()  # what is slow the first time alone must not choose
+    variants, seconds = [plain_gemms(work), regrouped_gemms(work)], clock()
+    for variant in variants:
+        variant()  # a slow first call must not decide
     best = [float("inf")] * 2
-    for _ in range(9):  # in turns, for a machine that is busy for a while slows both
-        for k, way in enumerate(ways):
+    for _ in range(9):  # in turns, so that other load slows both
+        for k, variant in enumerate(variants):
             start = seconds()
-            way()
+            variant()
             best[k] = min(best[k], seconds() - start)
-    return ways[best.index(min(best))]
+    return variants[best.index(min(best))]
 
 
 def plain_gemms(work: Work) -> Call:
-    """With h @ W in each step, x @ U for many at once."""
+    """The products with h @ W at each step, and x @ U for many steps at once."""
     a, steps = work.arrays(), min(work.T, max(1, 512 // work.B))
     x, states, W, U = a["x"], a["dh"], a["W"], a["U"]
     from_x, z = np.empty((steps * work.B, 4 * work.H), W.dtype), np.empty((work.B, 4 * work.H), W.dtype)
@@ -134,7 +134,7 @@ def plain_gemms(work: Work) -> Call:
 
 
 def regrouped_gemms(work: Work) -> Call:
-    """The products as `manual.fused` computes them, with h in the kernel's array, where a step writes it."""
+    """The products as `manual.fused` computes them, with h in the array to which the kernel's steps write."""
     from manual import Params, batch, fused, single
 
     a = work.arrays()
@@ -166,7 +166,7 @@ def regrouped_gemms(work: Work) -> Call:
 
 
 def block_gemms(work: Work) -> Callable[[slice, Any], None]:
-    """dW, dU, db and dx of the steps of a block, given their Δ."""
+    """Return a function that computes dW, dU, db and dx of the steps of a block from their Δ."""
     a = work.arrays()
     h_x_1 = np.concatenate([a["dh"], a["x"], np.ones_like(a["x"][..., :1])], axis=2)
     U_T, dx = np.ascontiguousarray(a["U"].T), np.empty_like(a["x"])
@@ -181,16 +181,16 @@ def block_gemms(work: Work) -> Callable[[slice, Any], None]:
 
 
 def blocks(T: int, steps: int) -> list[slice]:
-    """All T steps, so many at a time; the last ones are fewer where T is no multiple."""
+    """Return slices of `steps` steps that cover all T; the last one may be shorter."""
     return [slice(s, min(s + steps, T)) for s in range(0, T, steps)]
 
 
 def calls(work: Work) -> Call:
-    """About the calls of NumPy that `manual` makes, on numbers so few that only they take time: one unit, one input.
+    """The NumPy calls that `manual` makes, on so few numbers that only the calls take time: one unit, one input.
 
-    About: where x is apart or a product is cut into tiles they are others.
+    The calls are approximately the same: they differ where x has a product of its own or a product is cut into tiles.
     """
-    return fused(replace(work, B=min(work.B, 2), D=1, H=1))  # the calls for one sequence are others than for many
+    return fused(replace(work, B=min(work.B, 2), D=1, H=1))  # one sequence and many need different calls
 
 
 def torch(work: Work) -> Call:
@@ -251,7 +251,7 @@ def jax(work: Work) -> Call:
 
 
 def onnxruntime(work: Work) -> Call | None:
-    """ONNX Runtime's LSTM operator; it knows no backward pass and no float64."""
+    """ONNX Runtime's LSTM operator, which has no backward pass and does not support float64."""
     if work.task == "both" or work.dtype != "float32":
         return None
     import onnxruntime
@@ -273,14 +273,14 @@ def onnxruntime(work: Work) -> Call | None:
 
 
 def threads() -> int:
-    """How many threads this process may use."""
+    """Return how many threads this process may use."""
     import os
 
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pin() -> None:
-    """Use one CPU from now on, the last."""
+    """Restrict this process to one CPU, the last one."""
     import os
 
     if hasattr(os, "sched_setaffinity"):

@@ -69,10 +69,10 @@ def profiled(work: Work) -> list[Line]:
     ]
     whole = wall - own * sum(hits for *_, hits, _ in passed)
     found = []
-    for file, function, number, hits, taken in passed:
+    for file, function, number, hits, elapsed in passed:
         text = Path(file).read_text(encoding="utf-8").splitlines()[number - 1].strip()
         if kind_of(text):
-            found.append((f"{Path(file).stem}.{function}", text, (taken - own * hits) / whole))
+            found.append((f"{Path(file).stem}.{function}", text, (elapsed - own * hits) / whole))
     return sorted(found, key=lambda line: -line[-1])
 
 

@@ -14,12 +14,12 @@ from tests.candidates import adapters
 
 def cpu_time(work: Callable[[], object]) -> float:
     """Return the least CPU time in seconds of several calls, without the first."""
-    taken = []
+    seconds = []
     for _ in range(4):
         start = time.process_time()
         work()
-        taken.append(time.process_time() - start)
-    return min(taken[1:])
+        seconds.append(time.process_time() - start)
+    return min(seconds[1:])
 
 
 def test_judging_many_runs_together_is_at_least_twice_as_fast_as_one_by_one() -> None:

@@ -1,4 +1,4 @@
-"""What the twins do with the arrays they are handed, and with those they hand back."""
+"""Arrays in any memory layout are accepted and not modified, and results are new arrays."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ARRAYS = ("W", "U", "b", "x", "h0", "C0", "dh", "dh_T", "dC_T")
 
 
 def stacked(run: Case) -> dict[str, Array]:
-    """A run's inputs as `Params`, `forward` and `backward` take them."""
+    """Return the inputs of a run as `Params`, `forward` and `backward` take them."""
     weights = {kind: np.concatenate([run.inputs[f"{kind}_{gate}"] for gate in GATES], axis=-1) for kind in "WUb"}
     return weights | {name: run.inputs[name].copy() for name in ARRAYS[3:]}
 
 
 def calls(twin: ModuleType, inputs: dict[str, Array]) -> dict[str, Array]:
-    """All that the public functions return for these inputs, in one dictionary of public arrays."""
+    """Return the results of all public functions on these inputs, by name."""
     params, (x, h0, C0, dh, dh_T, dC_T) = Params(*(inputs[n] for n in "WUb")), (inputs[n] for n in ARRAYS[3:])
     tape = twin.forward(params, x, h0, C0)
     found = {"h": tape.h, "C": tape.C}
@@ -45,14 +45,14 @@ def calls(twin: ModuleType, inputs: dict[str, Array]) -> dict[str, Array]:
     return found
 
 
-def in_the_middle(array: Array) -> Array:
-    """A part of a larger array whose other numbers are not numbers."""
+def within_nan(array: Array) -> Array:
+    """Return a view with these values, within a larger array that is otherwise NaN."""
     larger = np.pad(array, 1, constant_values=np.nan)
     return larger[(slice(1, -1),) * array.ndim]
 
 
-def off_its_place(array: Array) -> Array:
-    """In memory at an address that does not suit its dtype."""
+def unaligned(array: Array) -> Array:
+    """Return an array with these values at an address that is not aligned for its dtype."""
     view = np.ndarray(array.shape, array.dtype, bytearray(array.nbytes + 1), offset=1)
     view[...] = array
     return view
@@ -68,9 +68,9 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "Fortran-ordered": lambda a: a.copy("F"),
     "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
     "reversed": lambda a: a[::-1].copy()[::-1],
-    "part of a larger": in_the_middle,
+    "part of a larger": within_nan,
     "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
-    "unaligned": off_its_place,
+    "unaligned": unaligned,
     "read-only": read_only,
     "the same number throughout": lambda a: np.broadcast_to(np.array(0.5, a.dtype), a.shape),
 }
@@ -87,7 +87,7 @@ def test_the_layout_in_memory_does_not_matter(twin: ModuleType, run: Case, layou
 
 @TWINS
 @given(run=runs())
-def test_inputs_and_tape_are_left_as_they_are(twin: ModuleType, run: Case) -> None:
+def test_inputs_and_tape_are_not_modified(twin: ModuleType, run: Case) -> None:
     inputs, before = stacked(run), stacked(run)
     assert same_bits(calls(twin, inputs), calls(twin, before))
     assert same_bits(inputs, before)
@@ -100,7 +100,7 @@ def test_inputs_and_tape_are_left_as_they_are(twin: ModuleType, run: Case) -> No
 @TWINS
 @given(run=runs())
 def test_results_are_new_arrays(twin: ModuleType, run: Case) -> None:
-    """To write to them changes no input, and no result of another kind or of another call."""
+    """Writing to a result changes no input, and no result of another kind or of another call."""
     inputs, before = stacked(run), stacked(run)
     first, second = calls(twin, inputs), calls(twin, inputs)
     wanted = {name: array.copy() for name, array in second.items()}
@@ -128,7 +128,7 @@ def test_the_tape_refers_to_the_parameters_and_the_input_of_its_call(twin: Modul
 @TWINS
 @given(run=runs(), T=st.integers(0, 18), out_of_range=st.booleans(), seed=st.integers(0, 999))
 def test_no_call_affects_another(twin: ModuleType, run: Case, T: int, out_of_range: bool, seed: int) -> None:
-    """Of the same sizes or more or fewer steps: what was returned before stays, and a second call gives the same."""
+    """A call with other inputs, of any number of steps, changes no earlier result and no repeated one."""
     inputs, other = stacked(run), stacked(drawn((T, *run.sizes[1:]), run.regime, str(run.dtype), seed))
     if out_of_range:
         for name in ("W", "dh", "dC_T"):
@@ -150,7 +150,7 @@ def test_threads_do_not_disturb_each_other(twin: ModuleType, B: int) -> None:
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as threads:
-            together = list(threads.map(lambda inputs: calls(twin, inputs), cases * 3))
+            concurrent = list(threads.map(lambda inputs: calls(twin, inputs), cases * 3))
     finally:
         sys.setswitchinterval(interval)
-    assert all(same_bits(one, other) for one, other in zip(together, one_by_one * 3, strict=True))
+    assert all(same_bits(one, other) for one, other in zip(concurrent, one_by_one * 3, strict=True))

@@ -1,4 +1,4 @@
-"""The fast twin gives what the literal one gives, at sizes on both sides of every threshold at which it may differ."""
+"""The fast twin agrees with the literal one, at sizes on both sides of every threshold at which its code differs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SIZES: tuple[Sizes, ...] = (
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_the_fast_twin_gives_what_the_literal_one_gives(sizes: Sizes, dtype: str) -> None:
+def test_the_fast_twin_agrees_with_the_literal_one(sizes: Sizes, dtype: str) -> None:
     run = without_zeros(sizes, dtype)
     start = [run.inputs[name] for name in ("x", "h0", "C0")]
     tape, literal = forward(fused, run), forward(bptt, run)
@@ -46,7 +46,7 @@ def test_the_fast_twin_gives_what_the_literal_one_gives(sizes: Sizes, dtype: str
         agree(named(fused.backward(tape, **upstream_of(run))), gradients)
 
 
-def test_the_two_loops_that_the_docstring_opens_with_are_the_unit() -> None:
+def test_the_two_loops_in_the_docstring_compute_the_unit() -> None:
     run = without_zeros((4, 2, 3, 5))
     p, (T, B, D, H) = params_of(run), run.sizes
     names = {"np": np, "sigmoid": derivation.sigmoid, "T": T, "W": p.W, "U": p.U, "b": p.b}
@@ -79,7 +79,7 @@ def test_the_weights_may_change_from_call_to_call(B: int) -> None:
 
 @contextmanager
 def at_line(number: int, action: Callable[[], object]) -> Iterator[list[int]]:
-    """Act just before the package runs its n-th line, n being this number; gives how many lines have run."""
+    """Call `action` before the package executes line number `number`; yield a list with the count of executed lines."""
     before, lines = sys.gettrace(), [0]
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -108,7 +108,7 @@ def everything(run: Case, checkpoint: int | None) -> dict[str, Array]:
 
 
 def lines_of(run: Case, checkpoint: int | None) -> range:
-    """Some sixty of the lines that a run executes, all over it."""
+    """Return the numbers of some sixty lines, evenly spread over those that a run executes."""
     with at_line(0, interrupted) as lines:
         everything(run, checkpoint)
     return range(1, lines[0], 1 + lines[0] // 60)
@@ -125,7 +125,7 @@ def test_a_call_that_was_interrupted_does_not_affect_the_next(sizes: Sizes, chec
     run, other = (drawn(sizes, "ordinary", "float64", seed) for seed in (0, 1))
     wanted = everything(run, checkpoint)
     for line in lines_of(other, checkpoint):
-        # Python leaves a `with` without its end if it is interrupted just before it.
+        # Interrupted just before, Python does not call __exit__: here `np.errstate()` restores NumPy's settings.
         with np.errstate(), pytest.raises(KeyboardInterrupt), at_line(line, interrupted):
             everything(other, checkpoint)
         assert same_bits(everything(run, checkpoint), wanted)

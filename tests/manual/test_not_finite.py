@@ -1,4 +1,4 @@
-"""Infinite numbers and NaN go where the equations take them, without a warning."""
+"""Infinity and NaN propagate as the equations say, without a warning."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.twins import TWINS, agree, backward, forward
 T, B, D, H = SIZES = 4, 3, 2, 5
 ROW = 1
 BY_ROW = {"h": "TBH", "C": "TBH", "dx": "TBD", "dh0": "BH", "dC0": "BH"}  # the results by row
-SINCE = {"x": 1, "h0": 0, "C0": 0, "dh": T, "dh_T": T, "dC_T": T}  # the first step whose h is not a number
-UNTIL = {"x": T, "h0": T, "C0": T, "dh": 2, "dh_T": T, "dC_T": T}  # the step before which dx is not
+SINCE = {"x": 1, "h0": 0, "C0": 0, "dh": T, "dh_T": T, "dC_T": T}  # the first step whose h is NaN
+UNTIL = {"x": T, "h0": T, "C0": T, "dh": 2, "dh_T": T, "dC_T": T}  # dx is NaN before this step
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_ignored() -> Iterator[None]:
-    """A user may ask NumPy to raise; the twins then do no more than they say."""
+    """Let NumPy raise every floating-point error, as users may; the twins must ignore those that they expect."""
     with np.errstate(all="raise"):
         yield
 
@@ -38,7 +38,7 @@ def rows(found: dict[str, Array], rows: list[int]) -> dict[str, Array]:
 
 
 def with_row(name: str, value: float, dtype: str) -> Case:
-    """A run in which one row of an input has this value, at one step if it has steps."""
+    """Return a run in which one row of an input has this value, at one step if the input has steps."""
     run = without_zeros(SIZES, dtype)
     run.inputs[name][(1, ROW) if INPUTS[name][0] == "T" else ROW] = value
     return run
@@ -91,7 +91,7 @@ def test_nan_in_the_weights_reaches_every_row(twin: ModuleType) -> None:
 @pytest.mark.parametrize("B", [1, 2])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["dh", "dh_T", "dC_T", "C0", "W_f", "W_i", "W_g", "W_o"])
-def test_the_fast_twin_takes_them_where_the_literal_one_does(name: str, value: float, B: int, T: int) -> None:
+def test_the_fast_twin_propagates_them_as_the_literal_one_does(name: str, value: float, B: int, T: int) -> None:
     """With infinite weights the gates saturate, and the cell state stays finite."""
     run = drawn((T, B, 2, 5), "ordinary", "float64", 0)
     run.inputs["h0"][:, 1] = 0.5
@@ -106,7 +106,7 @@ def test_the_fast_twin_takes_them_where_the_literal_one_does(name: str, value: f
 
 @TWINS
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_unit_that_is_not_finite_leaves_the_cells_of_the_others_alone(twin: ModuleType, value: float) -> None:
+def test_a_unit_that_is_not_finite_does_not_affect_dC0_of_the_others(twin: ModuleType, value: float) -> None:
     run = drawn((1, 1, 2, 5), "ordinary", "float64", 0)
     run.inputs["dh"][0, 0, 3] = value
     assert np.isfinite(backward(twin, run)["dC0"][0]).tolist() == [True, True, True, False, True]

@@ -1,4 +1,4 @@
-"""No finite input takes a result out of the range of its type, unless its value is; and there is no warning."""
+"""Finite inputs have finite results, unless the exact value is out of the range of the dtype; there is no warning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.twins import TWINS, backward, forward, named, params_of, upstream_of
 
 T, B, D, H = 4, 3, 2, 5
 
-# Numbers that leave the range of float64 come back where a wider type can hold them.
+# Intermediate values beyond the range of float64 need a wider dtype.
 LONG_DOUBLE = pytest.mark.skipif(np.finfo(np.longdouble).maxexp < 16384, reason="long double is no wider than float64")
 WIDENED = pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=LONG_DOUBLE)])
 ROWS = pytest.mark.parametrize("rows", [1, B])
@@ -28,7 +28,7 @@ ROWS = pytest.mark.parametrize("rows", [1, B])
 
 @pytest.fixture(autouse=True)
 def nothing_is_ignored() -> Iterator[None]:
-    """A user may ask NumPy to raise; the twins then do no more than they say."""
+    """Let NumPy raise every floating-point error, as users may; the twins must ignore those that they expect."""
     with np.errstate(all="raise"):
         yield
 
@@ -47,7 +47,7 @@ MAGNITUDES = {
 
 
 def extreme(dtype: str, seed: int, magnitudes: dict[str, str], rows: int) -> Case:
-    """A run with one magnitude in each array, and either one sign or random ones."""
+    """Return a run with one magnitude in each array, and either one sign or random signs."""
     rng = np.random.default_rng(seed)
     run = without_zeros((T, rows, D, H), dtype)
     for name, magnitude in magnitudes.items():
@@ -100,8 +100,8 @@ def test_a_gradient_is_infinite_only_where_its_value_is_out_of_range(twin: Modul
 @TWINS
 @WIDENED
 @ROWS
-def test_a_gradient_that_left_the_range_on_its_way_comes_back(twin: ModuleType, rows: int, dtype: str) -> None:
-    """What arrives is out of range in sum, before output gates that are all but shut; a gradient is linear in it."""
+def test_a_gradient_may_have_intermediate_values_out_of_range(twin: ModuleType, rows: int, dtype: str) -> None:
+    """The upstream gradients have a sum out of range, but the output gates that it passes are nearly closed."""
     run = without_zeros((T, rows, D, H), dtype)
     run.inputs["b_o"][:] = -6
     run.inputs["dh"] = np.copysign(0.9 * np.finfo(dtype).max, run.inputs["dh"]).astype(dtype)
@@ -125,10 +125,10 @@ def test_a_gradient_that_left_the_range_on_its_way_comes_back(twin: ModuleType, 
 @pytest.mark.parametrize("units", [4, 42])
 @pytest.mark.parametrize("gates", [*"figo", "figo"])
 @pytest.mark.parametrize("source", ["x", "-x", "h0", "h"])
-def test_gates_saturate_on_the_side_of_their_sum(source: str, gates: str, units: int, rows: int, dtype: str) -> None:
-    """Its first terms are out of range in sum, and its last ones decide: a narrow sum might stay at +inf, or be NaN.
+def test_gates_saturate_by_the_sign_of_the_sum(source: str, gates: str, units: int, rows: int, dtype: str) -> None:
+    """The first terms have a sum out of range, and the last ones decide: a sum in `dtype` might be infinite, or NaN.
 
-    They come of x, of an x that is negative and not contiguous, of the first h, or of a later h, which is nearly 1.
+    The terms come from x, from an x that is negative and not contiguous, from h0, or from a later h, which is nearly 1.
     """
 
     def run(twin: ModuleType, size: float, **checkpoint: int) -> list[Array]:
@@ -158,8 +158,8 @@ def test_gates_saturate_on_the_side_of_their_sum(source: str, gates: str, units:
 @ROWS
 @pytest.mark.parametrize("source", ["x", "h0"])
 @pytest.mark.parametrize("checkpoint", [None, 1, 4, True])
-def test_all_that_leaves_the_range_of_float32_comes_back(checkpoint: int | None, source: str, rows: int) -> None:
-    """Sums of the gates and products of gradients, as in float64; with checkpoints too."""
+def test_intermediate_values_may_be_out_of_the_range_of_float32(checkpoint: int | None, source: str, rows: int) -> None:
+    """Pre-activations and products of gradients are computed as in float64, with checkpoints as well."""
     run = without_zeros((6, rows, 3, 4), "float32")
     arrays = {name: run.inputs[name].copy() for name in ("x", "h0", "C0")}
     arrays[source][0] *= np.float32(1e38)

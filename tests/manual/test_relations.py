@@ -1,4 +1,4 @@
-"""What holds between runs whatever the truth is, for both twins."""
+"""Relations between runs that hold for every correct LSTM, tested on both twins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def states(twin: ModuleType, run: Case) -> dict[str, Array]:
 
 
 def size(run: Case) -> float:
-    """The size of what arrives, which gradients are proportional to."""
+    """Return the magnitude of the upstream gradients, to which all gradients are proportional."""
     return max(float(np.max(np.abs(arriving), initial=0)) for arriving in upstream_of(run).values())
 
 
@@ -84,7 +84,7 @@ def test_permuted_units_have_permuted_gradients(twin: ModuleType, run: Case, see
 
 @TWINS
 @given(run=runs(), seed=seeds)
-def test_gradients_are_linear_in_what_arrives(twin: ModuleType, run: Case, seed: int) -> None:
+def test_gradients_are_linear_in_the_upstream_gradients(twin: ModuleType, run: Case, seed: int) -> None:
     u = upstream_of(run)
     v = upstream_of(drawn(run.sizes, run.regime, str(run.dtype), seed))
     of_u, of_v = (backward(twin, changed(run, **upstream)) for upstream in (u, v))
@@ -94,15 +94,15 @@ def test_gradients_are_linear_in_what_arrives(twin: ModuleType, run: Case, seed:
 
 @TWINS
 @given(run=runs())
-def test_where_nothing_arrives_every_gradient_is_zero(twin: ModuleType, run: Case) -> None:
-    nothing = {name: np.zeros_like(arriving) for name, arriving in upstream_of(run).items()}
-    assert not any(block.any() for block in backward(twin, changed(run, **nothing)).values())
+def test_if_all_upstream_gradients_are_zero_so_is_every_gradient(twin: ModuleType, run: Case) -> None:
+    zeros = {name: np.zeros_like(arriving) for name, arriving in upstream_of(run).items()}
+    assert not any(block.any() for block in backward(twin, changed(run, **zeros)).values())
 
 
 @TWINS
 @given(run=runs(), missing=st.sets(st.sampled_from(["h0", "C0", "dh", "dh_T", "dC_T", "b"])))
 @example(drawn((3, 2, 3, 4), "ordinary", "float64", 0), {"h0", "C0", "dh_T", "dC_T", "b"})
-def test_what_is_missing_is_zero(twin: ModuleType, run: Case, missing: set[str]) -> None:
+def test_missing_arguments_count_as_zero(twin: ModuleType, run: Case, missing: set[str]) -> None:
     assume(not missing >= {"dh", "dh_T", "dC_T"})
     inputs = {name: 0 * array if name in missing or name[0] in missing else array for name, array in run.inputs.items()}
     want = changed(run, **inputs)
@@ -126,7 +126,7 @@ def test_without_steps_the_states_and_their_gradients_pass_through(twin: ModuleT
 
 @TWINS
 @given(run=runs(sizes=st.sampled_from([(3, 0, 2, 4), (1, 0, 0, 1)])))
-def test_without_a_batch_the_weights_gradients_are_zero(twin: ModuleType, run: Case) -> None:
+def test_without_rows_the_weight_gradients_are_zero(twin: ModuleType, run: Case) -> None:
     gradients = backward(twin, run)
     for name in WEIGHTS:
         np.testing.assert_array_equal(gradients[f"d{name}"], np.zeros_like(run.inputs[name]), strict=True)

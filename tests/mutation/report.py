@@ -169,7 +169,7 @@ def write(root: Path, scores: Mapping[str, Score], listed: Sequence[Listed]) -> 
     lines += ["## Equivalent", ""]
     for kind in (each for each in listed if isinstance(each, EquivalentKind)):
         count = sum(kind.includes(mutant) for score in scores.values() for mutant in score.survivors)
-        lines += [f"- {', '.join(f'`{file}`' for file in kind.files)}: {kind.reason} ({count})"]
+        lines += [f"- {', '.join(f'`{file}`' for file in kind.files)}: {kind.reason} ({count})"] * (count > 0)
     lines += [""]
     for each in (each for each in listed if isinstance(each, Equivalent) and each.file in scores):
         lines += [f"- `{each.file}`: {each.reason}", "", "      - " + each.line.replace("\n", "\n      - ")]

@@ -23,7 +23,7 @@ from lstm_oracle.run import GATES
 def pull_back(
     p: Weights, x: jax.Array, h0: jax.Array, C0: jax.Array, upstream: Mapping[str, jax.Array]
 ) -> tuple[dict[str, jax.Array], Probes, dict[str, jax.Array]]:
-    """Do what `autodiff.probes.pull_back` does, for a run of at least one step."""
+    """Return the results of `autodiff.probes.pull_back`, for a run of at least one step."""
     zero = jnp.zeros((len(x), *h0.shape), x.dtype)
     zeros = {n: jnp.zeros_like(x) if n in TO_X else zero for n in EDGES}
 
@@ -39,7 +39,7 @@ def pull_back(
     dz, edges, dC_prev = vjp({"h_out": upstream["dh"], "h_next": δ2, "C_next": δ4})
     _, vjp = jax.vjp(pre_activations, p, zeros, h_prev, x)  # the values are not used, so XLA does not compute them
     dp, edges_before, dh_prev, dx = vjp(tuple(dz))
-    edges = jax.tree.map(jnp.add, edges, edges_before)  # an edge is in one part, and has zeros from the other
+    edges = jax.tree.map(jnp.add, edges, edges_before)  # each edge is in one part, and zero in the other
     gradients = {f"d{name}": d for name, d in dp.items()} | {"dx": dx, "dh0": dh_prev[0], "dC0": dC_prev[0]}
     return values, edges, gradients
 

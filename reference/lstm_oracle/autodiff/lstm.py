@@ -56,7 +56,8 @@ def backward(
     Args:
         params, x, h0, C0: as for `forward`.
         dh: the loss gradient that arrives at every h, (T, B, H); zeros if missing.
-        dh_T, dC_T: those that arrive at the last h and C from beyond the last step, (B, H); zeros if missing.
+        dh_T, dC_T: the loss gradients that arrive at the last h and C from beyond the last step, (B, H); zeros if
+            missing.
 
     Raises:
         TypeError, ValueError: an array has the wrong dtype or shape; the message has the array's name.

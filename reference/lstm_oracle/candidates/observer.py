@@ -99,7 +99,7 @@ def side_effects(inputs: Run, given: Run, random_states: list[str], printed: str
 
 
 def printed_problem(text: str) -> Problem:
-    """Return the problem that a call printed this text."""
+    """Return the problem of a call that printed this text."""
     return Problem(FailureKind.PRINTS, f"wrote {text[:60]!r}{'…' if len(text) > 60 else ''} during the call")
 
 
@@ -135,7 +135,11 @@ def arrays_in(result: object, names: Sequence[str]) -> tuple[dict[str, Array], l
 
 
 def as_array(value: object) -> Array:
-    """Return a value as a NumPy array; raise TypeError, with the end of a sentence, unless it is one of numbers."""
+    """Return a value as a NumPy array of numbers.
+
+    Raises:
+        TypeError: the value is not an array of numbers; the message continues a sentence that begins with its name.
+    """
     if not hasattr(value, "__array__"):
         raise TypeError(f"is of type {type(value).__name__}; expected an array of numbers")
     try:
@@ -167,7 +171,7 @@ def check_outputs(arrays: Run, inputs: Run) -> tuple[dict[str, Array], list[Prob
 
 
 def not_finite(name: str, array: Array) -> Problem:
-    """Return the problem that some entries of an output are NaN or infinite."""
+    """Return the problem of an output with entries that are NaN or infinite."""
     wrong = np.argwhere(~np.isfinite(array))
     first = tuple(int(k) for k in wrong[0])
     found = f"{name} is not finite in {len(wrong)} of {array.size} entries"

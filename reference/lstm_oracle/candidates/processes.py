@@ -187,7 +187,7 @@ def read_outputs(inputs: Run, given: Path, returned: Path) -> Observation:
 
 
 def death(status: int, stderr: str) -> Problem:
-    """Return the problem that a process ended, with its exit status and a summary of its standard error."""
+    """Return the problem of a process that ended with this exit status, with a summary of its standard error."""
     after = f"; last line of standard error: {stderr}" if stderr else ""
     if status < 0 or status > 0x7FFFFFFF:  # a signal, or an exception code of Windows
         name = signal.Signals(-status).name if -status in set(signal.Signals) else f"status {status:#x}"

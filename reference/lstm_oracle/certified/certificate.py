@@ -7,7 +7,7 @@ derivative of the loss by a forward pass only. `certify` compares the two to 50 
 for `manual.bptt`, on all 26 edges of every step.
 
 What a certificate proves: on this run, every number that was compared differs from the derivative by at most 10⁻⁵⁰
-of its magnitude, without any doubt about rounding, provided that FLINT and the forward equations are correct. The
+of its magnitude, with all rounding accounted for, provided that FLINT and the forward equations are correct. The
 numbers are every gradient and every edge (by="entry"), or one number per direction (by="block", by="all"). With
 probability one, it proves more. For given sizes both sides are analytic functions of the inputs, made of sums,
 products, quotients, exp and tanh, without a branch or a pole. Their difference is analytic too, and an analytic
@@ -75,7 +75,7 @@ def certify(
 
     Args:
         run: the inputs of a run.
-        digits: the decimal digits to which they have to agree.
+        digits: the number of decimal digits to which the two have to agree.
         by: "entry" compares every entry of every block, "block" each block along a random direction, "all" all blocks
             along one random direction.
         seed: the seed of the random directions.
@@ -222,8 +222,8 @@ def derivative_if_enclosed(balls: Balls, direction: Balls) -> arb | None:
 def directions(gradients: Balls, by: By, rng: np.random.Generator) -> Iterator[tuple[str, Balls]]:
     """Yield directions through blocks of these shapes, each with a description of where it leads.
 
-    With by="entry", edges come first, from the last step to the first, so that the first entry that differs is where
-    the backward pass goes wrong.
+    With by="entry", edges come first, from the last step to the first, so that the first entry that differs is the
+    first error of the backward pass.
     """
     if by == "entry":
         places = [(name, index) for name, block in gradients.items() for index in np.ndindex(block.shape)]

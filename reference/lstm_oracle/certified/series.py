@@ -53,7 +53,7 @@ def derivative(run: Balls, direction: Balls) -> arb:
 
 
 def probes(direction: Balls, t: int, s: Array) -> Callable[[int], Any]:
-    """Return the function that returns what is added to the value on edge n of step t."""
+    """Return the function from n to the amount that is added to the value on edge n at step t."""
     moved = {name for name in direction if name[0] == "δ" and np.any(direction[name][t])}
     return lambda n: s * direction[f"δ{n}"][t] if f"δ{n}" in moved else 0
 

@@ -92,7 +92,7 @@ def judge_package(package: Package, dtype: str, runs: int, seed: int, progress: 
 
 
 def draw_cases(seed: int, runs: int, dtype: DType) -> list[Case]:
-    """Draw cases of few sizes, because some packages compile for each, in every regime; then the empty cases."""
+    """Draw cases in every regime, followed by the empty cases; of few sizes, because some packages compile for each."""
     drawn = (draw_case(seed, number, dtype).sizes for number in count())
     sizes = list(islice((size for size in drawn if 0 not in size), -(-runs // len(REGIMES))))
     cases = [draw_case(seed, number, dtype, sizes[number // len(REGIMES)]) for number in range(runs)]

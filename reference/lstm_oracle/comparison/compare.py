@@ -68,7 +68,7 @@ def judge_trial(case: Case, truth: Truth, seen: Observation) -> Trial:
 
 
 def judge_trials(known: Sequence[tuple[Case, Truth]], seen: Sequence[Observation]) -> list[Trial]:
-    """Return what `judge_trial` returns for each of many cases, in a fraction of the time."""
+    """Compare the outputs of many cases with their truths, in a fraction of the time of `judge_trial` for each."""
     findings = compare_many([truth for _, truth in known], [in_order(one.outputs) for one in seen])
     return [trial_of(case, one, found) for (case, _), one, found in zip(known, seen, findings, strict=True)]
 

@@ -16,7 +16,7 @@ from lstm_oracle.truth.truth import Truth
 
 Call = Callable[[Run], Observation]
 SUMMED = [name for name in GRADIENTS if name[:2] in ("dW", "dU", "db")]  # sums over steps and rows
-TOLERANCES = 4  # by which two results may differ, because each of the three calls has an error of its own
+TOLERANCES = 4  # the number of tolerances by which two results may differ: each of the three calls has its own error
 
 
 def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case, truth: Truth) -> Problem | None:
@@ -58,7 +58,7 @@ def same_again(call: Call, restart: Callable[[], bool], case: Case, other: Case,
 
 
 def difference(first: Observation, again: Observation) -> str:
-    """Return how a repeated call differs, as the end of a sentence; empty if nothing differs."""
+    """Return how a repeated call differs from the first, as the end of a sentence; empty if nothing differs."""
     if not again.has_outputs or first.outputs.keys() != again.outputs.keys():
         return again.problems[0].text if again.problems else f"returns {', '.join(again.outputs) or 'nothing'}"
     for name, array in first.outputs.items():

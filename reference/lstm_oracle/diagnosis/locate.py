@@ -33,7 +33,7 @@ SMALL = 1e-6  # an error so small that its size is reported, because a plot woul
 
 
 def locate(evidence: Sequence[Evidence]) -> str:
-    """Return where the outputs first go wrong, as words that follow "The error is located"; empty if nothing is wrong.
+    """Return the location of the first error, in words that follow "The error is located"; empty if there is none.
 
     Args:
         evidence: the outputs of an implementation on one or more runs.
@@ -127,7 +127,7 @@ def steps_right_from_returned_states(fit: Fit) -> list[bool]:
 
 
 def size_of_small_error(fit: Fit, names: set[str], step: int) -> str:
-    """Return how large the error of a step is, if it is small."""
+    """Return the size of the error at a step if it is small; empty otherwise."""
     got, truth = fit.evidence.outputs, fit.evidence.truth.blocks
     error = max(float(np.max(np.abs(got[name][step].astype(np.float64) - truth[name][step]))) for name in names)
     return f"; the first error is only {error:.0e}" if error < SMALL else ""
@@ -195,7 +195,7 @@ def right_dx(fit: Fit) -> str:
 
 
 def possible_causes(fit: Fit, gate: str | None) -> str:
-    """Return the computations whose perturbation changes exactly the wrong places, or else the latest before them."""
+    """Return the computations whose perturbation changes exactly the wrong places, or the latest that changes all."""
     wrong = fit.wrong_places()
     of_gate = {f"δ{edges[gate]}" for edges in (GATE_EDGES, PREACTIVATION_EDGES, X_EDGES) if gate}
     for at_steps, at in AT_STEPS.items():

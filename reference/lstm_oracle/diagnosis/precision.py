@@ -41,7 +41,7 @@ def is_float32_rounding(fit: Fit) -> bool:
 
 
 def find_float32_parts(evidence: Sequence[Evidence]) -> list[tuple[Bug, ...]]:
-    """Return the mistakes of precision that leave the same traces as the outputs have, on every run."""
+    """Return the mistakes of precision whose traces equal those in the outputs, on every run."""
     fits = [fit for fit in map(Fit, evidence) if fit.partition.places]
     if not all(map(is_float32_rounding, fits)):
         return []
@@ -57,7 +57,7 @@ def find_float32_parts(evidence: Sequence[Evidence]) -> list[tuple[Bug, ...]]:
 
 
 def outputs_with(bug: Bug, fit: Fit) -> dict[str, Array]:
-    """Return the outputs of the unit with a mistake, those that the implementation returned."""
+    """Run the unit with a mistake; return the outputs that the implementation returned, too."""
     _, found = Hypothesis((bug,)).run(fit.simulation.inputs)
     return {name: found[name] for name in fit.evidence.outputs}
 

@@ -177,7 +177,7 @@ def shortest(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
 
 
 def possible_bases(hypothesis: Hypothesis) -> list[type[Unit]]:
-    """Return from which equations the gradients may be derived: the wrong ones of the forward pass, or the correct."""
+    """Return the possible origins of the gradients: the equations of the wrong forward pass, or the correct ones."""
     if any(bug.forward for bug in hypothesis.bugs):
         return [Unit, HandDerived, HandDerivedUnmapped]
     return [hypothesis.base]
@@ -223,7 +223,7 @@ class Search:
             start: the hypothesis to extend.
             most: how many mistakes may be added.
             forward_only: whether to match the forward pass only.
-            in_pairs: whether to add two mistakes at once, too, where only both together make a place match.
+            in_pairs: whether to add two mistakes at once as well, where neither alone makes a place match.
         """
         right = self.matching_places(start, forward_only)
         if right is None or right.all() or most == 0:

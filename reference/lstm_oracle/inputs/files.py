@@ -129,7 +129,7 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", "F"], np
 
 
 def write_run(path: Path, run: Mapping[str, Array]) -> None:
-    """Write a run to an `.npz` file, or to a new or empty folder of `.npy` files if the path has another suffix.
+    """Write a run to an `.npz` file or, if the path has another suffix, to a new or empty folder of `.npy` files.
 
     Raises:
         RunFileError: the folder is not empty.

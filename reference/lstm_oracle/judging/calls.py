@@ -67,7 +67,7 @@ def calls_in_parts(caller: Caller, cases: Sequence[Case]) -> Iterator[CrossCallF
 
 
 def varying_names(trials: Sequence[Trial]) -> Iterator[CrossCallFailure]:
-    """Yield a problem for the first run with other outputs than the first run that returned any, if there is one."""
+    """Yield a problem if runs return different sets of outputs, on the first run that differs from the first one."""
     returned = [trial for trial in trials if trial.findings and not trial.problems]
     names = [{finding.block for finding in trial.findings} for trial in returned]
     if others := [k for k in range(len(returned)) if names[k] != names[0]]:

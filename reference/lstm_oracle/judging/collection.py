@@ -43,7 +43,7 @@ class Collection:
             smallest = self.smallest_failing.get(kind)
             if smallest is None or trial.id.size_key < smallest.id.size_key:
                 self.smallest_failing[kind] = case
-        if seen.outputs and 0 not in case.sizes:  # an empty run is of no use to explain or picture an error
+        if seen.outputs and 0 not in case.sizes:  # an empty run neither explains nor shows an error
             self._keep_informative(case, truth, seen, trial)
             self._keep_pictured(case, truth, seen, trial)
 

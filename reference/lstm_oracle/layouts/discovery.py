@@ -32,8 +32,8 @@ from manual.name_checks import array_of
 
 NOT_WEIGHTS = [name for name in INPUTS if name not in WEIGHTS]
 STATES = {"h", "C", "C_T"}
-FIRST = 16  # the steps and rows on which a layout has to be near before it is judged
-NEAR = 2 * MOST_ROUNDING  # an error that no tolerance allows
+FIRST = 16  # the number of steps, and of rows, with which a layout is compared before it is judged
+NEAR = 2 * MOST_ROUNDING  # the largest error of a layout that is judged; no tolerance allows more
 
 
 def discover(run: Mapping[str, Any] | str | os.PathLike[str]) -> Discovery:

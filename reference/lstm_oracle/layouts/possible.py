@@ -55,7 +55,7 @@ def canonical(layout: Layout) -> Layout:
 
 
 def roles(arrays: Sequence[Names]) -> Iterator[tuple[Names, ...]]:
-    """Yield every way in which the arrays may be U, W, or both in one, and up to two biases: (U, W, *biases)."""
+    """Yield every assignment (U, W, *biases) of the arrays, with U and W separate or in one, and up to two biases."""
     if 0 < len(arrays) <= 4:
         for U, W in [*permutations(arrays, 2), *zip(arrays, arrays, strict=True)]:
             biases = [names for names in arrays if names not in (U, W)]
@@ -71,7 +71,7 @@ def one_for_each_gate(names: Sequence[str]) -> list[Names]:
     """
     if len(names) not in (4, 8, 12, 16) or max(map(len, names)) > LONGEST_NAME:
         return []
-    by_template: dict[tuple[str, str], dict[str, str]] = {}  # by what surrounds a gate: the names by gate
+    by_template: dict[tuple[str, str], dict[str, str]] = {}  # by the text around the gate: the names by gate
     for name in names:
         for start, stop in combinations(range(len(name) + 1), 2):
             by_template.setdefault((name[:start], name[stop:]), {})[name[start:stop].strip("_.")] = name

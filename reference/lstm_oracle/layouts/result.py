@@ -76,7 +76,7 @@ class Discovery:
     outputs: tuple[str, ...]  # the outputs with which the layouts were compared
     tried: int  # how many layouts the names and shapes of the weights allow
     matches: tuple[Match, ...]
-    nearest: Match | None  # the layout with the smallest error if none matches, unless all are far off
+    nearest: Match | None  # the layout with the smallest error if none matches; None if all are far off
 
     @property
     def ok(self) -> bool:

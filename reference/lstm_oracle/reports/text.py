@@ -131,7 +131,7 @@ def introduction(verdict: Verdict) -> str:
 
 
 def unexplained(verdict: Verdict) -> str:
-    """Return that no known mistake matches, and the narrowest location of the error."""
+    """Return the sentence that no known mistake matches, and the narrowest location of the error."""
     where = f" The error is located {verdict.location}." if verdict.location else ""
     return f"No known mistake matches the output.{where}"
 

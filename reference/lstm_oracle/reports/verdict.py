@@ -119,7 +119,7 @@ class Verdict:
 
 
 def blocks_of(trials: Sequence[Trial]) -> tuple[Block, ...]:
-    """Return every output that was returned, over all runs, in the order of `run.OUTPUTS`.
+    """Return a block for every output that any run returned, in the order of `run.OUTPUTS`.
 
     The error of an output that had the wrong shape or was not an array is infinite.
     """

@@ -14,7 +14,7 @@ from lstm_oracle.autodiff.at_once import pull_back
 from lstm_oracle.autodiff.lstm import full_precision
 from lstm_oracle.autodiff.probes import EDGES, TO_X
 from lstm_oracle.inputs.cases import Case, Sizes
-from lstm_oracle.run import GRADIENTS, Array, DType
+from lstm_oracle.run import GRADIENTS, Array, DType, sizes_of
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.padding import group_by_shape, is_large, stacked
 
@@ -57,7 +57,7 @@ class Batch:
         p, x, h0, C0, upstream = self.inputs
         rows = np.arange(x.shape[2]) < self.sizes[:, 1, None]
         inputs = {**p, "x": x, "h0": h0, "C0": C0, "dh_T": upstream["dh_next"], "dC_T": upstream["dC_next"]}
-        with np.errstate(over="ignore", invalid="ignore"):  # a run near the end of the range is ill-conditioned anyway
+        with np.errstate(over="ignore", invalid="ignore"):  # a run near the end of the range is ill-conditioned
             scales = tolerance.scales(inputs, self.blocks, rows[:, None, :, None])
         return scales | {"C_T": self._at_last_step(scales["C"])}
 
@@ -93,7 +93,7 @@ class Batch:
 
     def blocks_of(self, lane: int) -> Mapping[str, Array]:
         """Return the blocks of one lane's run without padding, as views that are created on access."""
-        size = dict(zip("TBDH", self.cases[lane].sizes, strict=True))
+        size = sizes_of(self.cases[lane].inputs)
         return LazyBlocks(lambda name: self.blocks[name][lane][tuple(slice(size[dim]) for dim in BLOCKS[name])])
 
     def scales_of(self, lane: int) -> Mapping[str, Array]:
@@ -129,7 +129,7 @@ def padded_blocks(inputs: tuple[Any, ...], sizes: jax.Array) -> dict[str, Any]:
     padded = ((x.shape[0], sizes[0]), (h0.shape[0], sizes[1]), (h0.shape[1], sizes[3]))
     steps, rows, units = (jnp.arange(length) < size for length, size in padded)
     own, found = steps[:, None, None] & rows[:, None] & units, blocks(*inputs)
-    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # gradients are zero in the padding anyway
+    return found | {name: jnp.where(own, found[name], 0) for name in VALUES}  # gradients are zero in the padding
 
 
 def float32_errors(inputs: tuple[Any, ...], sizes: jax.Array, truth: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def compiled(function: Callable[..., Any], multi_threaded: bool) -> Any:
 
 def without_padding(padded: Mapping[str, Array], case: Case, dtype: DType) -> dict[str, Array]:
     """Return views of a run's own part of padded blocks; without steps, dh0 and dC0 are copies of dh_T and dC_T."""
-    size = dict(zip("TBDH", case.sizes, strict=True))
+    size = sizes_of(case.inputs)
     found = {name: array[tuple(slice(size[dim]) for dim in PADDED_BLOCKS[name])] for name, array in padded.items()}
     if not size["T"] and "dh0" in found:
         found |= {"dh0": case.inputs["dh_T"].astype(dtype), "dC0": case.inputs["dC_T"].astype(dtype)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstm_oracle.autodiff.lstm import weights
 from lstm_oracle.inputs.cases import Case, Sizes, sizes_text
-from lstm_oracle.run import INPUTS, DType
+from lstm_oracle.run import INPUTS, DType, sizes_of
 
 # Compiling a shape takes seconds. Every drawn run fits into one of these:
 SHAPES: tuple[Sizes, ...] = ((70, 4, 7, 10), (4, 5, 40, 66))
@@ -26,7 +26,7 @@ LARGE = 2**23  # numbers in the blocks of one run, above which it is worth sever
 AT_LAST_STEP = {"dh_T": "dh_next", "dC_T": "dC_next"}  # gradients beyond the last step, as those on its edges
 PADDED = INPUTS | dict.fromkeys(AT_LAST_STEP.values(), "TBH")
 
-MOST_BYTES = 2**32  # of memory, for the truth of one run
+MOST_BYTES = 2**32  # bytes of memory for the truth of one run
 LIVE_ARRAYS = 120  # of shape (T, B, H), held by autodiff at once: measured
 
 
@@ -94,7 +94,7 @@ def stacked(cases: Sequence[Case], shape: Sizes, lanes: int, dtype: DType) -> tu
     padded = dict(zip("TBDH", shape, strict=True))
     found = {name: np.zeros((lanes, *(padded[dim] for dim in dims)), dtype) for name, dims in PADDED.items()}
     for lane, case in enumerate(cases):
-        size = dict(zip("TBDH", case.sizes, strict=True))
+        size = sizes_of(case.inputs)
         own: dict[str, tuple[Any, ...]] = {
             dims: tuple(slice(size[dim]) for dim in dims) for dims in set(INPUTS.values())
         }

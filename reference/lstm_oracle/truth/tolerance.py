@@ -70,9 +70,9 @@ def scales(inputs: Mapping[str, Array], truth: Mapping[str, Array], rows: Array 
 
 
 def arriving_scale(truth: Mapping[str, Array]) -> Array:
-    """Return the largest gradient that arrives at every step, (T, 1, 1), or at a later step and was passed on from it.
+    """Return the largest gradient that arrives at each step, (T, 1, 1), or at a later step and is passed back.
 
-    Where δ7 and δ4 cancel, the error that came with δ4 remains.
+    Later steps count because the error of δ4 remains even where δ7 and δ4 cancel.
     """
     arriving = np.maximum.reduce([largest(truth[δ]) for δ in ("δ1", "δ2", "δ4")])
     f = np.max(truth["f"], axis=(-2, -1), initial=SMALLEST_FACTOR, keepdims=True)
@@ -112,7 +112,7 @@ def weight_scale(kind: str, factor: Array, gate: Array) -> Array:
 def unit(scale: Array, dtype: DType) -> Array:
     """Return one unit of rounding for each scale: eps · scale, plus the smallest normal number.
 
-    The addend excuses results that were flushed to zero below the normal range, as JAX does among others.
+    The second term allows results below the normal range to be flushed to zero, as JAX does among others.
     """
     info = np.finfo(dtype)
     return info.eps * scale + info.tiny
@@ -181,7 +181,9 @@ def largest_row_norm(matrices: Sequence[Array]) -> Array:
 
 
 def largest_passed_back(arriving: Array, f: Array) -> Array:
-    """Return the maximum over this and later steps of what arrives there times every f in between; all (T, 1, 1).
+    """Return the maximum, over each step and all later ones, of `arriving` there times every f passed on the way back.
+
+    All arrays are (T, 1, 1).
 
     Each iteration doubles the distance that is covered, so that log2(T) iterations suffice.
     """
@@ -202,7 +204,7 @@ def shifted_back(block: Array, steps: int) -> Array:
 
 
 def of_next_step(scale: Array, arriving: Array) -> Array:
-    """Return the scale of the gradient that arrives at every step from the next one, or from beyond the last."""
+    """Return the scale of the gradient that arrives at every step from the next step, or from beyond the last one."""
     from_next = arriving.copy()
     np.maximum(scale[..., 1:, :, :], arriving[..., :-1, :, :], out=from_next[..., :-1, :, :])
     return from_next

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lstm_oracle.inputs.cases import Case, Sizes
-from lstm_oracle.run import Array, DType
+from lstm_oracle.run import Array, DType, sizes_of
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.batch import BLOCKS, FLOAT32, FLOAT64, Batch, Losses
 from lstm_oracle.truth.padding import group_by_shape, lanes_for
@@ -191,14 +191,14 @@ def truth_in(batch: Batch, lane: int) -> Truth:
 def truth_without_steps(case: Case, shape: Sizes) -> Truth:
     """Return the truth of a run with T = 0, whose upstream gradients and C0 are passed on as dh0, dC0 and C_T."""
     inputs = {name: array.astype(np.float64) for name, array in case.inputs.items()}
-    size = dict(zip("TBDH", case.sizes, strict=True))
+    size = sizes_of(case.inputs)
     found = {name: np.zeros([size[dim] for dim in dims]) for name, dims in BLOCKS.items()}
     found |= {"dh0": inputs["dh_T"], "dC0": inputs["dC_T"], "C_T": inputs["C0"]}
     return Truth(case, shape, found, tolerance.scales(inputs, found))
 
 
 def compute_losses(known: Sequence[Truth]) -> None:
-    """Measure the losses of many truths together, which is faster than one by one, and store them there."""
+    """Measure the losses of many truths at once, which is faster than one by one, and store them in the truths."""
     for truth, losses in zip(known, losses_with_neighbours(known), strict=True):
         truth._losses = losses
 
@@ -206,8 +206,8 @@ def compute_losses(known: Sequence[Truth]) -> None:
 def losses_with_neighbours(known: Sequence[Truth]) -> list[Losses]:
     """Return the losses of each run: its own or, if it is suspected, combined with those of its neighbours.
 
-    Losses are combined as the root of the sum of squares. The neighbours of all runs of one shape are evaluated
-    together.
+    Losses are combined as the root of the sum of squares. The neighbours of all runs of one shape are evaluated at
+    once.
     """
     found = [truth.own_losses for truth in known]
     suspects = [k for k, truth in enumerate(known) if truth.is_suspected]

@@ -5,7 +5,7 @@ the exact value rounded once; and the error that an implementation may have in e
 with three digits, from the one policy in `lstm_oracle.truth.tolerance`, so that a reader needs no more than a
 subtraction and a comparison.
 
-`DRAWS` says which vectors there are, each by the number, sizes and regime of its run. The first group is the smallest
+`DRAWS` lists the vectors, each by the number, sizes and regime of its run. The first group is the smallest
 set that exposes every mistake of the catalogue; `make vectors` computes it again, by an integer program over thousands
 of drawn runs. The second group has simple and extreme runs, so that the vectors that fail, and those that pass, show
 where to look. Why a vector is included, and which mistakes it exposes in which outputs, is computed from its run.

@@ -1,4 +1,4 @@
-"""A test vector, and which vectors there are."""
+"""The test vectors, and the runs from which they are made."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Verifies the hand derivation: by autodiff, by certified digits, and beside other implementations."""
+"""Verifies the hand derivation against autodiff and certified digits, and judges other implementations alongside."""

@@ -21,7 +21,7 @@ class Misprint:
     equation: Callable[[Params, Edges], Array]  # the printed equation in NumPy
 
     def steps(self, tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> Iterator[tuple[int, Edges]]:
-        """Yield every step, the last first, with its edges by the derivation that has this equation as printed."""
+        """Yield each step, last step first, and its edges as derived with this equation as printed."""
         params, edge, equation = tape.params, self.edge, self.equation
 
         class Printed(dict[int, Array]):

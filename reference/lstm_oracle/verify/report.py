@@ -1,4 +1,4 @@
-"""What `lstm-oracle verify` prints: a table for people, JSON for programs."""
+"""The result of `lstm-oracle verify`: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TITLES = {"bptt": "bptt", "fused": "fused", "flax": "Flax", "onnxruntime": "ONNX
 def show(verification: Verification) -> None:
     """Print a verification on standard output."""
     console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe, where rich would fold to 80 columns
+    if not console.is_terminal:  # rich would wrap lines at 80 columns in a file or a pipe
         console.width = 100
     tables = Table.grid(padding=(0, 5))
     tables.add_row(

@@ -37,7 +37,7 @@ SUBJECTS: dict[str, Subject] = {
 }
 PEERS = "flax", "onnxruntime"  # the subjects that are optional packages
 CHUNK = 128  # cases that are in memory at the same time
-ENOUGH = 20  # runs, on one of which at least every misprint must be refuted
+ENOUGH = 20  # runs, from which number on every misprint must be refuted by at least one of them
 # The runs that are certified: a small one entry by entry, and two long ones along a random direction through all
 # entries. One of these has a single sequence, for which `manual.fused` has a backward pass of its own.
 CERTIFIED: dict[Sizes, Literal["entry", "all"]] = {(3, 2, 1, 4): "entry", (50, 2, 3, 4): "all", (20, 1, 3, 5): "all"}
@@ -56,7 +56,7 @@ class Mismatch:
 
 @dataclass
 class Verification:
-    """What `verify` found."""
+    """The result of `verify`."""
 
     seed: int
     worst: dict[tuple[str, str, str], tuple[Finding, Case]] = field(default_factory=dict)  # by subject, dtype, block
@@ -90,7 +90,7 @@ def verify(
     """Judge the twins and other implementations on drawn runs, and certify the twins.
 
     Args:
-        seed: selects which runs are drawn.
+        seed: determines which runs are drawn.
         numbers: the numbers of the runs.
         dtypes: the precisions; each run is drawn in one of them, in turn by its number.
         progress: called with the number of runs that have been judged since the last call.
@@ -104,7 +104,7 @@ def verify(
         for k in range(0, len(numbers), CHUNK)
     )
     for known in truths_in_chunks(chunks, many=len(numbers) >= MANY):
-        compute_losses([truth for _, truth in known])  # which the misprints need of every run
+        compute_losses([truth for _, truth in known])  # because the misprints need the losses of every run
         for dtype in dtypes:
             of_dtype = [(case, truth) for case, truth in known if case.dtype == dtype]
             for name, subject in chosen.items():

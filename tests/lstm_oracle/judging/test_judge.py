@@ -257,9 +257,9 @@ def test_the_reports_on_many_runs_equal_those_on_each() -> None:
     runs: list[Any] = [recorded(), recorded("no_cell_carry"), recorded(sizes=(9, 3, 2, 6)), recorded() | {"x": None}]
     runs += [recorded(dtype="float32"), recorded(sizes=(0, 2, 3, 4)), recorded("only_long", sizes=(3, 2, 20, 30))]
     runs += [chaotic()]
-    together = list(judge_all(runs))
-    assert [isinstance(one, Exception) for one in together] == [False] * 3 + [True] + [False] * 3 + [True]
-    for run, report in zip(runs, together, strict=True):
+    all_at_once = list(judge_all(runs))
+    assert [isinstance(one, Exception) for one in all_at_once] == [False] * 3 + [True] + [False] * 3 + [True]
+    for run, report in zip(runs, all_at_once, strict=True):
         if isinstance(report, Exception):
             with pytest.raises(type(report), match=re.escape(str(report))):
                 judge(run)

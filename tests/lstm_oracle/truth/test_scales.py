@@ -47,7 +47,7 @@ def arriving(truth: Blocks) -> list[float]:
     return found
 
 
-def cells(inputs: Blocks, truth: Blocks) -> list[float]:
+def cell_magnitudes(inputs: Blocks, truth: Blocks) -> list[float]:
     """Return the magnitude of the cell state before each step, but at least 1."""
     return [max(1, largest(C)) for C in [inputs["C0"], *truth["C"]][: len(truth["C"])]]
 
@@ -62,7 +62,7 @@ def test_a_block_within_a_step_has_the_scale_of_what_enters_the_step(size: float
     assert {name: scale.ndim for name, scale in found.items()} == {
         name: len(d) for name, d in PADDED_BLOCKS.items()
     } | {"C_T": 2}
-    for t, (a, c) in enumerate(zip(arriving(truth), cells(inputs, truth), strict=True)):
+    for t, (a, c) in enumerate(zip(arriving(truth), cell_magnitudes(inputs, truth), strict=True)):
         want = dict.fromkeys(("f", "i", "g", "o", "tanh_C", "h"), 1.0) | {"C": c, "δ1": a}
         want |= {f"δ{n}": a * c for n in range(5, 17)} | {"δ3": a * c}
         want |= {f"δ{n}": a * c * norm(inputs, "U") for n in (17, 19, 21, 23, 26)} | {"dx": a * c * norm(inputs, "U")}
@@ -75,7 +75,7 @@ def test_a_block_within_a_step_has_the_scale_of_what_enters_the_step(size: float
 @STATES
 def test_a_block_between_steps_has_the_scale_of_the_step_from_which_it_comes(size: float) -> None:
     inputs, truth = drawn(size=size)
-    found, came, cell = tolerance.scales(inputs, truth), arriving(truth), cells(inputs, truth)
+    found, came, cell = tolerance.scales(inputs, truth), arriving(truth), cell_magnitudes(inputs, truth)
     for name, factor in {"δ2": norm(inputs, "W"), "δ4": 1.0}.items():
         left = [a * c * factor for a, c in zip(came, cell, strict=True)]
         want = [max(left[1], came[0]), max(left[2], came[1]), came[2]]
@@ -93,7 +93,7 @@ def test_the_scale_of_a_weight_gradient_is_the_root_of_the_sum_of_squares_over_t
     h_prev = np.maximum(np.abs([inputs["h0"], *truth["h"]][:3]), 1 / 16)
     for kind, factors in {"W": h_prev, "U": inputs["x"], "b": np.ones((3, 2, 1))}.items():
         squares = 0.0
-        for a, c, factor in zip(arriving(truth), cells(inputs, truth), factors, strict=True):
+        for a, c, factor in zip(arriving(truth), cell_magnitudes(inputs, truth), factors, strict=True):
             squares += (a * c * max(sqrt(sum(v**2 for v in column)) for column in factor.T.tolist())) ** 2
         for gate in "figo":
             assert found[f"d{kind}_{gate}"].item() == pytest.approx(sqrt(squares)), (kind, gate)

@@ -183,16 +183,16 @@ def rows_swapped(first: str, second: str) -> type[Unit]:
             new: Blocks = {}
             for k in GATES:
                 above = run[f"{second}_{k}"].shape[0]
-                together = np.vstack([run[f"{first}_{k}"], run[f"{second}_{k}"]])
-                new |= {f"{second}_{k}": together[:above], f"{first}_{k}": together[above:]}
+                stacked = np.vstack([run[f"{first}_{k}"], run[f"{second}_{k}"]])
+                new |= {f"{second}_{k}": stacked[:above], f"{first}_{k}": stacked[above:]}
             return super().read_inputs(run | new)
 
         def return_gradients(self, d: Blocks) -> Blocks:
             d = super().return_gradients(d)
             for k in GATES:
                 above = d[f"d{first}_{k}"].shape[0]
-                together = np.vstack([d[f"d{second}_{k}"], d[f"d{first}_{k}"]])
-                d |= {f"d{first}_{k}": together[:above], f"d{second}_{k}": together[above:]}
+                stacked = np.vstack([d[f"d{second}_{k}"], d[f"d{first}_{k}"]])
+                d |= {f"d{first}_{k}": stacked[:above], f"d{second}_{k}": stacked[above:]}
             return d
 
     return Swapped

@@ -1,4 +1,4 @@
-"""An LSTM in which every place where programs go wrong is a small method.
+"""An LSTM in which every computation that programs get wrong is a small method.
 
 `Unit` is correct. A mistake is a subclass that overrides one or two methods, and a unit with two mistakes is a class
 with two such parents (see `compose`). The edges are those of the source's figure (manual/unit.svg). Nothing is
@@ -28,7 +28,7 @@ class Unit(Equations):
     """A correct LSTM with its gradients; `states` runs before `gradients`."""
 
     def __init__(self, run: Mapping[str, Array]) -> None:
-        self.scratch: dict[object, Any] = {}  # what a mistake needs from one method to another, each under its own key
+        self.scratch: dict[object, Any] = {}  # values that a mistake passes between methods, under keys of its own
         self.run = self.read_inputs(dict(run))
         self.T = len(self.run["x"])
         self.steps: list[Step] = []
