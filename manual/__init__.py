@@ -43,9 +43,12 @@ def __getattr__(name: str) -> Any:
     if name == "layouts":
         return import_module("manual.layouts")
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("lstm-oracle")
+        try:
+            return version("lstm-oracle")
+        except PackageNotFoundError:  # used from a folder, not installed
+            return "unknown"
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

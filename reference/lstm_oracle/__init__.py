@@ -66,9 +66,12 @@ MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("lstm-oracle")
+        try:
+            return version("lstm-oracle")
+        except PackageNotFoundError:  # used from a folder, not installed
+            return "unknown"
     if name == "autodiff":
         return import_module("lstm_oracle.autodiff")
     if name in MODULES:

@@ -92,7 +92,8 @@ def load(target: str) -> Adapter:
         for attribute in name.split("."):
             adapter = getattr(adapter, attribute)
     except (Exception, SystemExit) as error:
-        other = shadowing_manual() if isinstance(error, ImportError) else None
+        needs_manual = isinstance(error, ImportError) and (error.name or "").split(".")[0] == "manual"
+        other = shadowing_manual() if needs_manual else None
         hint = f"; {other} shadows lstm-oracle's module manual" if other else ""
         raise TargetError(f"{target} cannot be imported: {last_line(error)}{hint}") from None
     if not callable(adapter):

@@ -88,7 +88,14 @@ def run_check(options: argparse.Namespace) -> int:
         print_json(report.to_json())
     else:
         show(report)
-    return max(0 if report.ok else 1, save(options, report), write_views(options, [report]))
+    return max(exit_status(report), save(options, report), write_views(options, [report]))
+
+
+def exit_status(report: Report) -> int:
+    """Return 0 for a correct candidate or run, 1 if the report shows a failure, 2 if nothing could be judged."""
+    if report.failures:
+        return 1
+    return 0 if report.ok else 2
 
 
 def conflict(options: argparse.Namespace) -> str:
@@ -145,23 +152,23 @@ def run_judge(options: argparse.Namespace) -> int:
     from lstm_oracle.judging.judge import judge_all
     from lstm_oracle.reports.report import Report
 
-    found, reports, status = [], [], 0
+    found, reports, statuses = [], [], []
     has_views = options.html is not None or options.badge is not None  # otherwise reports are not kept in memory
     for file, report in zip(options.runs, judge_all(options.runs), strict=True):
         if isinstance(report, Exception):
             message = str(report) if isinstance(report, RunFileError) else f"{file}: {report}"
-            status = unusable(message)
+            statuses.append(unusable(message))
             found.append({"ok": False, "blocks": [], "diagnosis": [], "error": message, "file": file})
             reports += [Report.unreadable(file, message)] * has_views
             continue
-        status = max(status, 0 if report.ok else 1)
+        statuses.append(exit_status(report))
         found.append(report.to_json() | {"file": file})
         reports += [report] * has_views
         if not options.json:
             show(report, end="\n\n" if file is not options.runs[-1] else "\n")
     if options.json:
         print_json(found if len(found) > 1 else found[0])
-    return max(status, write_views(options, reports))
+    return max(1 if 1 in statuses else max(statuses), write_views(options, reports))
 
 
 def run_layout(options: argparse.Namespace) -> int:

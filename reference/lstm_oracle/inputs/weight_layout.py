@@ -24,7 +24,10 @@ NOT_OF_WEIGHTS = [name for name in OUTPUTS if name.removeprefix("d") not in WEIG
 
 def shadowing_manual() -> str | None:
     """Return the path of another module named `manual` that would be imported instead of ours, or None."""
-    spec = find_spec("manual")
+    try:
+        spec = find_spec("manual")
+    except ValueError:  # a module without a spec, made by a program
+        return "manual"
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     if spec is None or any((folder / "derivation.py").exists() for folder in folders):
         return None

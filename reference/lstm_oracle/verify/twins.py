@@ -31,7 +31,10 @@ def fused_blocks(case: Case) -> dict[str, Array]:
 
 
 def gate_deltas(tape: Tape, dh: Array, dh_T: Array, dC_T: Array) -> Array:
-    """Return δ16, δ15, δ14 and δ13 of every step as `manual.fused` has them side by side, (T, B, 4H)."""
+    """Return δ16, δ15, δ14 and δ13 of every step as `manual.fused` has them side by side, (T, B, 4H).
+
+    For a run with entries that are not finite, `manual.fused` may compute them in another way; none is drawn.
+    """
     T, B, H = tape.h.shape
     found = np.empty((T, B, 4 * H), tape.h.dtype)
     by_jacobians = fused.uses_jacobians(tape)

@@ -307,7 +307,10 @@ def test_several_files_are_judged_independently(tmp_path: Path, capsys: pytest.C
     found = json.loads(capsys.readouterr().out)
     assert [(one["file"], one["ok"]) for one in found] == [(files[0], True), (files[2], False)]
 
-    assert cli.main(["judge", *files, "--json"]) == 2
+    assert cli.main(["judge", *files[:2], "--json"]) == 2
+    capsys.readouterr()
+
+    assert cli.main(["judge", *files, "--json"]) == 1  # a wrong file decides, whatever else is unusable
     out, err = capsys.readouterr()
     assert [one["ok"] for one in json.loads(out)] == [True, False, False]
     assert "neither an .npz file nor a folder" in json.loads(out)[1]["error"]

@@ -114,7 +114,7 @@ def test_the_command_writes_one_page_and_one_badge_for_several_runs(
     (tmp_path / "broken.npz").write_text("no run")
     runs = [str(tmp_path / f"{name}.npz") for name in ("right", "no_cell_carry", "broken")]
     html, badge = str(tmp_path / "report.html"), str(tmp_path / "badge.json")
-    assert cli.main(["judge", *runs, "--html", html, "--badge", badge]) == 2
+    assert cli.main(["judge", *runs, "--html", html, "--badge", badge]) == 1
     assert capsys.readouterr().err.splitlines()[-2:] == [f"Saved {html}", f"Saved {badge}"]
     assert json.loads(Path(badge).read_text())["message"] == "2 of 3 runs, 15 of 18 outputs wrong"
     shown = Parsed(Path(html).read_text(encoding="utf-8"))
