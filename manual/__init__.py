@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from manual.bptt import deltas
 from manual.fused import backward, forward, infer
-from manual.unit import CheckpointedTape, Gradients, Params, States, Tape
+from manual.params import Params
+from manual.tape import CheckpointedTape, Gradients, States, Tape
 
 if TYPE_CHECKING:
     from manual import layouts

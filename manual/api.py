@@ -25,8 +25,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from manual.checks import checked
-from manual.unit import Array, CheckpointedTape, Params, States, Tape
+from manual.checks import Array, checked
+from manual.params import Params
+from manual.tape import CheckpointedTape, States, Tape
 
 Result = TypeVar("Result")
 AnyTape = TypeVar("AnyTape", Tape, CheckpointedTape, Tape | CheckpointedTape)

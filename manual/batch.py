@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from manual.unit import Array, Params, Tape
+from manual.checks import Array
+from manual.params import Params
+from manual.tape import Tape
 from manual.workspace import Workspace
 
 CACHED_BYTES = 2**17  # of one gate over the steps of a chunk, whose factors are computed together and stay in the cache

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from manual import api
+from manual.checks import Array
 from manual.derivation import Edges, Step, step, updates
 from manual.derivation import deltas as step_deltas
-from manual.unit import Array, Gradients, ParamGradients, Params, Tape, empty_tape
+from manual.params import ParamGradients, Params
+from manual.tape import Gradients, Tape, empty_tape
 
 
 def forward(params: Params, x: Array, h0: Array | None = None, C0: Array | None = None) -> Tape:

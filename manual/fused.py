@@ -41,8 +41,9 @@ from typing import overload
 import numpy as np
 
 from manual import api, batch, single
-from manual.checks import checked_size
-from manual.unit import Array, CheckpointedTape, Gradients, ParamGradients, Params, States, Tape, empty_tape
+from manual.checks import Array, checked_size
+from manual.params import ParamGradients, Params
+from manual.tape import CheckpointedTape, Gradients, States, Tape, empty_tape
 
 ROWS = 256  # of the products of a block: enough for full speed, unless the weights are large
 

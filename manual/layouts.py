@@ -24,7 +24,7 @@ import numpy as np
 
 from manual.checks import Array
 from manual.name_checks import checked_arrays
-from manual.unit import GATES, ParamGradients, Params
+from manual.params import GATES, ParamGradients, Params
 
 KINDS = ("W", "U", "b", "second_b")  # W first, because its shape determines H
 Names = str | tuple[str, ...]  # of one array for all gates, or of one array per gate in the order of `gates`

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 
 from manual.batch import Factors, compute_factors
-from manual.unit import Array, Params, Tape
+from manual.checks import Array
+from manual.params import Params
+from manual.tape import Tape
 from manual.workspace import RowViews, Workspace
 
 MOST_UNITS = 40  # for which the backward pass uses Jacobians

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from manual.unit import Array
+from manual.checks import Array
 
 MOST_WORKSPACES = 8  # enough for four layers, forward and backward
 MOST_BYTES = 4 * 2**20

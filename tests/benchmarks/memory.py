@@ -17,6 +17,7 @@ import numpy as np
 
 import manual
 from manual import workspace
+from manual.checks import Array
 
 MiB = 2**20
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -50,7 +51,7 @@ def main(T: int, B: int, D: int, H: int, dtype: str, checkpoint: bool) -> None:
     print((resident("VmHWM") - before) / MiB)
 
 
-def both(params: manual.Params, x: manual.unit.Array, dh: manual.unit.Array, checkpoint: bool) -> manual.Gradients:
+def both(params: manual.Params, x: Array, dh: Array, checkpoint: bool) -> manual.Gradients:
     """Run forward and backward, keeping the tape to the end."""
     tape = manual.forward(params, x, checkpoint=True) if checkpoint else manual.forward(params, x)
     return manual.backward(tape, dh)

@@ -35,7 +35,7 @@ from lstm_oracle.certified.series import Balls, derivative, precision
 from lstm_oracle.run import GATES, WEIGHTS, Array, DType, complete
 from manual import bptt
 from manual.derivation import Edges
-from manual.unit import KernelParams
+from manual.params import KernelParams
 
 FIRST_BITS = 1 << 8
 MOST_BITS = 1 << 14

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from lstm_oracle.run import Array
 from manual.bptt import steps_back
 from manual.derivation import Edges
-from manual.unit import Params, Tape
+from manual.params import Params
+from manual.tape import Tape
 
 
 @dataclass(frozen=True)

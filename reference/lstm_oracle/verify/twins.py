@@ -10,7 +10,8 @@ from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import WEIGHTS, Array
 from lstm_oracle.truth.batch import VALUES
 from manual import bptt, fused
-from manual.unit import Gradients, Params, Tape
+from manual.params import Params
+from manual.tape import Gradients, Tape
 
 
 def bptt_blocks(case: Case) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from lstm_oracle.truth.truth import Finding, Truth, compute_losses, truths_in_ch
 from lstm_oracle.verify import others, twins
 from lstm_oracle.verify.errata import MISPRINTS, Misprint
 from manual import bptt, fused
-from manual.unit import Tape
+from manual.tape import Tape
 
 if TYPE_CHECKING:  # needs python-flint
     from lstm_oracle.certified.certificate import Certificate

@@ -19,7 +19,7 @@ from lstm_oracle.inputs.files import write_run
 from lstm_oracle.run import WEIGHTS
 from manual import Params
 from manual.layouts import LAYOUTS, Layout, pack, unpack
-from tests.manual.documented import states
+from tests.manual.derivation.documented import states
 from tests.strategies import DTYPES, without_zeros
 from tests.twins import params_of, same_bits
 

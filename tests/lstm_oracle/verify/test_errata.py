@@ -9,8 +9,8 @@ import pytest
 
 from lstm_oracle.verify.errata import MISPRINTS, Misprint
 from manual import bptt
-from tests.manual.document import rows
-from tests.manual.test_errata import ERRATA, deltas, run
+from tests.manual.derivation.document import rows
+from tests.manual.derivation.test_errata import ERRATA, deltas, run
 from tests.twins import forward, upstream_of
 
 BY_EDGE = pytest.mark.parametrize("misprint", MISPRINTS, ids=lambda misprint: f"δ{misprint.edge}")

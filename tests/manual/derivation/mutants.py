@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from manual import derivation
-from tests.manual.one_step import FUNCTIONS
+from tests.manual.derivation.one_step import FUNCTIONS
 
 SOURCE = Path(derivation.__file__).read_text(encoding="utf-8")
 

@@ -8,8 +8,8 @@ import pytest
 
 from lstm_oracle.inputs.cases import REGIMES, Regime
 from manual import derivation
-from tests.manual.mutants import Mutant, mutants
-from tests.manual.one_step import EDGES, FUNCTIONS, PLACES, UPDATES, VALUES, faults, first_fault
+from tests.manual.derivation.mutants import Mutant, mutants
+from tests.manual.derivation.one_step import EDGES, FUNCTIONS, PLACES, UPDATES, VALUES, faults, first_fault
 from tests.strategies import drawn
 
 LINES = FUNCTIONS + VALUES + EDGES + UPDATES

@@ -13,7 +13,7 @@ import pytest
 
 from lstm_oracle.run import WEIGHTS, Array
 from manual import bptt, derivation
-from tests.manual.document import FOLDER, PICTURE, TEXT, anchors, code_blocks, rows, section
+from tests.manual.derivation.document import FOLDER, PICTURE, TEXT, anchors, code_blocks, rows, section
 from tests.strategies import without_zeros
 from tests.twins import forward, params_of, truth_of, upstream_of
 

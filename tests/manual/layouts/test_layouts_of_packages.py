@@ -14,7 +14,7 @@ from lstm_oracle import discover
 from lstm_oracle.inputs.cases import Case
 from manual import Params, forward, infer
 from manual.layouts import LAYOUTS, pack, unpack
-from tests.manual.packages import PACKAGES, Package
+from tests.manual.layouts.packages import PACKAGES, Package
 from tests.strategies import without_zeros
 from tests.twins import agree, backward, fused, params_of
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from manual import Params, backward, forward
 from manual.layouts import LAYOUTS, Layout, pack, unpack
-from tests.manual.documented import states
+from tests.manual.derivation.documented import states
 from tests.strategies import DTYPES, without_zeros
 from tests.twins import agree, params_of, same_bits
 

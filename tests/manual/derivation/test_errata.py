@@ -11,7 +11,7 @@ from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import GRADIENTS, Array
 from manual import bptt
 from manual.derivation import Edges
-from tests.manual.document import rows
+from tests.manual.derivation.document import rows
 from tests.strategies import without_zeros
 from tests.twins import forward, named, params_of, truth_of, upstream_of
 
