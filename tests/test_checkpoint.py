@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 import manual
 from lstm_oracle.inputs.cases import Case, Sizes
 from lstm_oracle.run import Array
+from lstm_oracle.verify.twins import gradients as named
 from manual import bptt
 from tests.strategies import DTYPES, drawn, runs
-from tests.twins import judge, named, params_of, same_bits, upstream_of
+from tests.twins import judge, params_of, same_bits, upstream_of
 
 START = ("x", "h0", "C0")
 RUN = drawn((3, 2, 3, 4), "ordinary", "float64", 0)

@@ -12,9 +12,10 @@ import manual
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.truth.batch import VALUES
 from lstm_oracle.verify import twins
+from lstm_oracle.verify.twins import gradients as named
 from manual import bptt, derivation, fused
 from tests.strategies import runs
-from tests.twins import TWINS, backward, forward, judge, named, upstream_of
+from tests.twins import TWINS, backward, forward, judge, upstream_of
 
 EDGES = range(1, 27)
 RUNS = runs() | runs(sizes=st.tuples(st.integers(0, 18), st.just(1), st.integers(0, 4), st.integers(1, 9)))

@@ -11,7 +11,9 @@ import pytest
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import WEIGHTS, Array
 from lstm_oracle.truth import truth
-from manual import Gradients, Params, Tape, bptt, fused
+from lstm_oracle.verify import twins
+from lstm_oracle.verify.twins import gradients as named
+from manual import Params, Tape, bptt, fused
 
 EXACT = 1e-11  # a bound on errors in float64 that does not depend on the tolerance
 TWINS = pytest.mark.parametrize("twin", [bptt, fused], ids=lambda twin: twin.__name__)
@@ -26,16 +28,11 @@ def upstream_of(run: Case) -> dict[str, Array]:
 
 
 def forward(twin: ModuleType, run: Case) -> Tape:
-    return twin.forward(params_of(run), run.inputs["x"], run.inputs["h0"], run.inputs["C0"])
+    return twins.forward(twin, run)[0]
 
 
 def backward(twin: ModuleType, run: Case) -> dict[str, Array]:
     return named(twin.backward(forward(twin, run), **upstream_of(run)))
-
-
-def named(gradients: Gradients) -> dict[str, Array]:
-    by_gate = {f"d{name}": gradient for name, gradient in gradients.params.gates().items()}
-    return by_gate | {"dx": gradients.x, "dh0": gradients.h0, "dC0": gradients.C0}
 
 
 def truth_of(run: Case) -> truth.Truth:

@@ -27,7 +27,7 @@ from lstm_oracle.inputs.cases import REGIMES, Case, Sizes, draw_inputs
 from lstm_oracle.run import OUTPUTS, Array
 from lstm_oracle.truth.batch import Batch, blocks, compiled
 from lstm_oracle.truth.padding import MANY, lanes_for, shape_for, stacked
-from lstm_oracle.truth.truth import Truth, compute_losses, truths, truths_in_chunks
+from lstm_oracle.truth.truth import Truth, chunked, compute_losses, truths, truths_in_chunks
 from lstm_oracle.verify import twins
 from lstm_oracle.verify.verify import verify
 from manual import fused
@@ -55,10 +55,9 @@ class Workload:
         regime = REGIMES[number % len(REGIMES)]
         return Case(number, regime, draw_inputs(rng, (T, B, D, H), regime, FLOAT64))
 
-    def chunks(self) -> Iterator[list[Case]]:
-        """Yield all runs in chunks, each drawn on demand."""
-        for first in range(0, self.runs, self.chunk):
-            yield [self.case(number) for number in range(first, min(first + self.chunk, self.runs))]
+    def cases(self) -> Iterator[Case]:
+        """Yield all runs, each drawn on demand."""
+        return map(self.case, range(self.runs))
 
 
 WORKLOADS = (
@@ -111,20 +110,20 @@ def stages(load: Workload) -> dict[str, Clock]:
     """Measure each stage by itself, then all together as in `check`, where other threads compute the truths."""
     clocks = {name: Clock() for name in ("draw", "truth", "fused", "compare", "judged", "all")}
     many = load.runs >= MANY
-    compute_losses(truths(next(load.chunks()), many))  # to compile everything
+    compute_losses(truths(next(chunked(load.cases(), load.chunk)), many))  # to compile everything
     found: list[list[dict[str, Array]]] = []
-    chunks = load.chunks()
+    chunks = chunked(load.cases(), load.chunk)
     while cases := clocks["draw"](next, chunks, None):
         known = list(zip(cases, clocks["truth"](computed_truths, cases, many), strict=True))
         found.append(clocks["fused"](lambda cases: [outputs(case) for case in cases], cases))
         clocks["compare"](compare, known, found[-1])
 
     def judged() -> None:
-        for known, got in zip(truths_in_chunks(load.chunks(), many), found, strict=True):
+        for known, got in zip(truths_in_chunks(load.cases(), many, load.chunk), found, strict=True):
             compare(known, got)
 
     def everything() -> None:
-        for known in truths_in_chunks(load.chunks(), many):
+        for known in truths_in_chunks(load.cases(), many, load.chunk):
             compare(known, [outputs(case) for case, _ in known])
 
     clocks["judged"](judged)

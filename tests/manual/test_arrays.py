@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 import manual
 from lstm_oracle.inputs.cases import REGIMES, Case
 from lstm_oracle.run import GATES, Array
+from lstm_oracle.verify.twins import gradients as named
 from manual import Params, fused
 from tests.strategies import DTYPES, drawn, runs
-from tests.twins import TWINS, agree, named, same_bits
+from tests.twins import TWINS, agree, same_bits
 
 ARRAYS = ("W", "U", "b", "x", "h0", "C0", "dh", "dh_T", "dC_T")
 

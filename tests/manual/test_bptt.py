@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstm_oracle.verify.twins import gradients as named
 from manual import Gradients, bptt
 from tests.strategies import without_zeros
-from tests.twins import forward, named, params_of, same_bits, upstream_of
+from tests.twins import forward, params_of, same_bits, upstream_of
 
 T, B, D, H = SIZES = 3, 2, 5, 4
 RUN = without_zeros(SIZES)

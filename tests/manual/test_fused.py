@@ -16,9 +16,10 @@ import pytest
 from lstm_oracle.inputs.cases import Case, Sizes
 from lstm_oracle.run import Array
 from lstm_oracle.truth.batch import VALUES
+from lstm_oracle.verify.twins import gradients as named
 from manual import Params, bptt, derivation, fused
 from tests.strategies import DTYPES, drawn, without_zeros
-from tests.twins import agree, forward, named, params_of, same_bits, upstream_of
+from tests.twins import agree, forward, params_of, same_bits, upstream_of
 
 # No steps, no rows, no inputs; one sequence and many; up to 40 units and more; more rows than are multiplied at a time;
 # products of up to a million multiplications, up to ten million, and more.

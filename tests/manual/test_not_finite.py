@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
@@ -21,11 +20,7 @@ SINCE = {"x": 1, "h0": 0, "C0": 0, "dh": T, "dh_T": T, "dC_T": T}  # the first s
 UNTIL = {"x": T, "h0": T, "C0": T, "dh": 2, "dh_T": T, "dC_T": T}  # dx is NaN before this step
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_ignored() -> Iterator[None]:
-    """Let NumPy raise every floating-point error, as users may; the twins must ignore those that they expect."""
-    with np.errstate(all="raise"):
-        yield
+pytestmark = pytest.mark.usefixtures("floating_point_errors_raise")
 
 
 def results(twin: ModuleType, run: Case) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,9 +13,10 @@ from hypothesis import strategies as st
 import manual
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import INPUTS, Array
+from lstm_oracle.verify.twins import gradients as named
 from manual import Params, Tape, bptt, fused
 from tests.strategies import without_zeros
-from tests.twins import TWINS, backward, forward, named, params_of, upstream_of
+from tests.twins import TWINS, backward, forward, params_of, upstream_of
 
 T, B, D, H = 4, 3, 2, 5
 
@@ -26,11 +26,7 @@ WIDENED = pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", m
 ROWS = pytest.mark.parametrize("rows", [1, B])
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_ignored() -> Iterator[None]:
-    """Let NumPy raise every floating-point error, as users may; the twins must ignore those that they expect."""
-    with np.errstate(all="raise"):
-        yield
+pytestmark = pytest.mark.usefixtures("floating_point_errors_raise")
 
 
 MAGNITUDES = {

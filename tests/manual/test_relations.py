@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import GRADIENTS, INPUTS, WEIGHTS, Array
+from lstm_oracle.verify.twins import gradients as named
 from manual import Params, bptt
 from tests.strategies import drawn, runs
-from tests.twins import TWINS, agree, backward, forward, named, params_of, same_bits, upstream_of
+from tests.twins import TWINS, agree, backward, forward, params_of, same_bits, upstream_of
 
 STATES = {"h": "TBH", "C": "TBH", "h_T": "BH", "C_T": "BH"}
 seeds = st.integers(0, 999)

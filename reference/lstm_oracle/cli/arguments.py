@@ -39,12 +39,7 @@ def verify(commands: Any) -> None:
     command.add_argument("--runs", type=at_least(1), default=600, metavar="N", help="number of runs (default: 600)")
     add_seed(command)
     command.add_argument("--run", type=at_least(0), metavar="K", help="judge only run number K")
-    command.add_argument(
-        "--dtype",
-        choices=("float64", "float32", "both"),
-        default="both",
-        help="precision of the runs (default: both, alternating)",
-    )
+    add_dtype(command)
     add_json(command, "print the report as JSON")
     command.set_defaults(command="verify")
 
@@ -101,9 +96,7 @@ def peers(commands: Any) -> None:
         description=f"Judges the LSTMs of those packages that are installed, each in a separate process: "
         f"{', '.join(PACKAGES)}. Exit status: 0 all correct, 1 any faulty, 2 any not judged.",
     )
-    command.add_argument(
-        "--dtype", choices=("float64", "float32", "both"), default="both", help="precision (default: both)"
-    )
+    add_dtype(command)
     command.add_argument(
         "--runs", type=at_least(1), default=35, metavar="N", help="number of runs of each package (default: 35)"
     )
@@ -156,11 +149,16 @@ def vectors(commands: Any) -> None:
         "Exit status: 0 written, 2 unusable request.",
     )
     command.add_argument("folder", metavar="DIR", help="a new or empty folder")
+    add_dtype(command)
+    add_json(command, "print the names of the files as JSON")
+    command.set_defaults(command="vectors")
+
+
+def add_dtype(command: argparse.ArgumentParser) -> None:
+    """Add the option that selects one precision or both."""
     command.add_argument(
         "--dtype", choices=("float64", "float32", "both"), default="both", help="precision (default: both)"
     )
-    add_json(command, "print the names of the files as JSON")
-    command.set_defaults(command="vectors")
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:

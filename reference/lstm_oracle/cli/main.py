@@ -77,9 +77,8 @@ def run_check(options: argparse.Namespace) -> int:
     from lstm_oracle.cli.terminal import show
     from lstm_oracle.reports.report import Report
 
-    if reason := conflict(options):
-        return unusable(reason)
     try:
+        require_compatible(options)
         report = check_target(options)
     except (ImportError, ValueError) as error:
         # The badge of an earlier verdict must not remain.
@@ -98,15 +97,14 @@ def exit_status(report: Report) -> int:
     return 0 if report.ok else 2
 
 
-def conflict(options: argparse.Namespace) -> str:
-    """Return what is wrong with the options of `lstm-oracle check`; empty if they can be used together."""
+def require_compatible(options: argparse.Namespace) -> None:
+    """Raise ValueError if the options of `lstm-oracle check` cannot be used together."""
     from lstm_oracle.reports.saving import SUFFIXES
 
     if options.save and Path(options.save).suffix not in SUFFIXES:
-        return f"--save must name a file with the suffix {' or '.join(SUFFIXES)}, got {options.save!r}"
+        raise ValueError(f"--save must name a file with the suffix {' or '.join(SUFFIXES)}, got {options.save!r}")
     if options.run is None and (options.sizes or options.regime):
-        return "--sizes and --regime apply to a single run; add --run"
-    return ""
+        raise ValueError("--sizes and --regime apply to a single run; add --run")
 
 
 def check_target(options: argparse.Namespace) -> Report:

@@ -84,15 +84,15 @@ def judge_package(package: Package, dtype: str, runs: int, seed: int, progress: 
     kind: DType = np.dtype(dtype)
     try:
         with open_candidate(package.name, timeout=TIMEOUT) as candidate:
-            report = examine(candidate, draw_cases(seed, runs, kind), seed=seed, dtype=kind, progress=progress)
+            report = examine(candidate, draw_few_sizes(seed, runs, kind), seed=seed, dtype=kind, progress=progress)
     except TargetError as error:
         return Peer(package, dtype, None, str(error))
     reason = refusal(report)
     return Peer(package, dtype, None if reason and dtype in package.dtypes else report, reason)
 
 
-def draw_cases(seed: int, runs: int, dtype: DType) -> list[Case]:
-    """Draw cases in every regime, followed by the empty cases; of few sizes, because some packages compile for each."""
+def draw_few_sizes(seed: int, runs: int, dtype: DType) -> list[Case]:
+    """Draw cases of few sizes in every regime, as some packages compile for each size, followed by the empty cases."""
     drawn = (draw_case(seed, number, dtype).sizes for number in count())
     sizes = list(islice((size for size in drawn if 0 not in size), -(-runs // len(REGIMES))))
     cases = [draw_case(seed, number, dtype, sizes[number // len(REGIMES)]) for number in range(runs)]

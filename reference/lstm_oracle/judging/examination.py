@@ -25,7 +25,6 @@ from lstm_oracle.run import DType
 from lstm_oracle.truth.padding import MANY
 from lstm_oracle.truth.truth import truths_in_chunks
 
-CHUNK = 128  # cases that are in memory at the same time
 CASES_REPEATED = 2  # for which repeated calls are compared
 CASES_IN_PARTS = 3  # which are also computed in parts
 CASES_WITH_STATE = 15  # on which a candidate that keeps state is judged, each after a restart
@@ -108,8 +107,7 @@ def smallest_divisible(cases: Iterable[Case]) -> list[Case]:
 def judge_cases(caller: Caller, cases: Sequence[Case], repeat: Repeat, progress: Callable[[int], None]) -> Collection:
     """Call a candidate with every case, unless it hangs or dies too often, and compare the outputs with the truth."""
     collection = Collection(repeat)
-    chunks = (cases[k : k + CHUNK] for k in range(0, len(cases), CHUNK))
-    for known in truths_in_chunks(chunks, many=len(cases) >= MANY):
+    for known in truths_in_chunks(cases, many=len(cases) >= MANY):
         observations = []
         for case, _ in known:
             if not caller.has_given_up:

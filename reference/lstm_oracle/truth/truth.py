@@ -16,6 +16,7 @@ from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.batch import BLOCKS, FLOAT32, FLOAT64, Batch, Losses
 from lstm_oracle.truth.padding import group_by_shape, lanes_for
 
+CHUNK = 128  # cases whose truths are in memory at the same time
 NO_LOSSES: Losses = dict.fromkeys(BLOCKS, 0.0)
 Item = TypeVar("Item")
 
@@ -160,10 +161,21 @@ def truths(cases: Sequence[Case], many: bool = False) -> list[Truth]:
     return start_truths(cases, many)()
 
 
-def truths_in_chunks(chunks: Iterable[Sequence[Case]], many: bool = False) -> Iterator[list[tuple[Case, Truth]]]:
-    """Yield each chunk of cases with their truths, while those of the next chunk are computed on other threads."""
-    for cases, wait in prefetch((cases, start_truths(cases, many)) for cases in chunks):
-        yield list(zip(cases, wait(), strict=True))
+def truths_in_chunks(
+    cases: Iterable[Case], many: bool = False, size: int = CHUNK
+) -> Iterator[list[tuple[Case, Truth]]]:
+    """Yield the cases with their truths, `size` at a time, while the next truths are computed on other threads.
+
+    Cases are taken from the iterable only as they are needed, so that no more than two chunks are in memory.
+    """
+    for chunk, wait in prefetch((chunk, start_truths(chunk, many)) for chunk in chunked(cases, size)):
+        yield list(zip(chunk, wait(), strict=True))
+
+
+def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of `size` items; the last one may be shorter."""
+    remaining = iter(items)
+    return iter(lambda: list(islice(remaining, size)), [])
 
 
 def prefetch(pending: Iterable[Item]) -> Iterator[Item]:

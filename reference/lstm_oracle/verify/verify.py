@@ -36,7 +36,6 @@ SUBJECTS: dict[str, Subject] = {
     "onnxruntime": lambda cases: [others.onnxruntime_blocks(case) for case in cases],
 }
 PEERS = "flax", "onnxruntime"  # the subjects that are optional packages
-CHUNK = 128  # cases that are in memory at the same time
 ENOUGH = 20  # runs, from which number on every misprint must be refuted by at least one of them
 # The runs that are certified: a small one entry by entry, and two long ones along a random direction through all
 # entries. One of these has a single sequence, for which `manual.fused` has a backward pass of its own.
@@ -99,11 +98,8 @@ def verify(
     start = time.perf_counter()
     verification = Verification(seed)
     chosen = installed_subjects() if subjects is None else subjects
-    chunks = (
-        [draw_case(seed, number, dtypes[number % len(dtypes)]) for number in numbers[k : k + CHUNK]]
-        for k in range(0, len(numbers), CHUNK)
-    )
-    for known in truths_in_chunks(chunks, many=len(numbers) >= MANY):
+    cases = (draw_case(seed, number, dtypes[number % len(dtypes)]) for number in numbers)
+    for known in truths_in_chunks(cases, many=len(numbers) >= MANY):
         compute_losses([truth for _, truth in known])  # because the misprints need the losses of every run
         for dtype in dtypes:
             of_dtype = [(case, truth) for case, truth in known if case.dtype == dtype]

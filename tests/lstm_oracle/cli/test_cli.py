@@ -64,11 +64,22 @@ def test_a_missing_package_exits_2_with_the_command_that_installs_it(
     assert f"{module} is not installed: pip install 'lstm-oracle[oracle]'" in capsys.readouterr().err
 
 
-def test_the_badge_of_an_earlier_verdict_is_replaced_if_nothing_could_be_judged(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["no_such_module:lstm"], ["tests.candidates.adapters:right", "--sizes", "1,2,3,4"]]
+)
+def test_the_badge_of_an_earlier_verdict_is_replaced_if_nothing_could_be_judged(
+    arguments: list[str], tmp_path: Path
+) -> None:
     file = tmp_path / "lstm.json"
     file.write_text('{"message": "verified, float64"}')
-    assert cli.main(["check", "no_such_module:lstm", "--badge", str(file)]) == 2
+    assert cli.main(["check", *arguments, "--badge", str(file)]) == 2
     assert json.loads(file.read_text())["message"] == "not judged"
+
+
+def test_a_check_in_which_nothing_was_judged_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    target = "tests.candidates.adapters:refuses_empty"
+    assert cli.main(["check", target, "--run", "1", "--sizes", "0,1,2,3"]) == 2
+    assert capsys.readouterr().out.endswith("NOT JUDGED\n")
 
 
 FAULTS = """

@@ -13,10 +13,11 @@ from lstm_oracle.inputs.cases import Case, draw_case
 from lstm_oracle.run import GATES, WEIGHTS, Array
 from lstm_oracle.truth import tolerance
 from lstm_oracle.truth.batch import VALUES
+from lstm_oracle.verify.twins import gradients as named
 from manual import bptt
 from manual.derivation import Edges, Step, deltas
 from tests.strategies import DTYPES, UPSTREAM, drawn, without_zeros
-from tests.twins import TWINS, backward, forward, named, params_of, truth_of, upstream_of
+from tests.twins import TWINS, backward, forward, params_of, truth_of, upstream_of
 
 Blocks = dict[str, Array]
 SIZES = 5, 3, 4, 7

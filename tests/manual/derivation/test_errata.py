@@ -9,11 +9,12 @@ import pytest
 
 from lstm_oracle.inputs.cases import Case
 from lstm_oracle.run import GRADIENTS, Array
+from lstm_oracle.verify.twins import gradients as named
 from manual import bptt
 from manual.derivation import Edges
 from tests.manual.derivation.document import rows
 from tests.strategies import without_zeros
-from tests.twins import forward, named, params_of, truth_of, upstream_of
+from tests.twins import forward, params_of, truth_of, upstream_of
 
 ERRATA = (8, 22, 23)
 O_GATE = {"dW_o", "dU_o", "db_o"}
