@@ -1,4 +1,4 @@
-"""What the public functions share: they validate the input once, then run a kernel that does not validate.
+"""Validate the input of the public functions once, then run a kernel that does not validate.
 
 No finite input takes a kernel out of the range of its dtype, where there is a wider one:
 

@@ -1,4 +1,4 @@
-"""How packages arrange the weights of an LSTM, as data: names, gate order, transposes, biases.
+"""Convert weights and gradients to and from the layouts of packages: names, gate order, transposes, biases.
 
     arrays = pack(params, "torch")  # {"weight_ih_l0": …, "weight_hh_l0": …, "bias_ih_l0": …, "bias_hh_l0": …}
     params = unpack(model.state_dict(), "torch", prefix="lstm.")

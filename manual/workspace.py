@@ -49,7 +49,7 @@ class Workspace:
 
     @cached_property
     def _is_small(self) -> bool:
-        """Whether the arrays, not counting views of others, have at most MOST_BYTES."""
+        """True if the arrays, not counting views of others, have at most MOST_BYTES."""
         arrays = (array for array in vars(self).values() if isinstance(array, np.ndarray))
         return sum(array.nbytes for array in arrays if array.base is None) <= MOST_BYTES
 

@@ -56,7 +56,7 @@ class Confirmed:
 
     @property
     def ok(self) -> bool:
-        """Whether the number is certain to be wrong."""
+        """True if the number is certain to be wrong."""
         return not self.units <= self.allowed
 
 

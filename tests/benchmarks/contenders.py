@@ -18,7 +18,7 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be computed."""
+    """A shape, a dtype and a task to compute."""
 
     T: int
     B: int

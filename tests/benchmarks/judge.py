@@ -1,4 +1,4 @@
-"""How many runs are judged in a second, and where the time goes: python -m tests.benchmarks.judge.
+"""Measure how many runs are judged in a second, and where the time goes: python -m tests.benchmarks.judge.
 
 Judging a run means that the run is drawn, that autodiff computes its truth (all gradients, and all edges for the
 scales), and that every output of a candidate (h, C, C_T and all gradients) is compared with the truth. The candidate is

@@ -1,4 +1,4 @@
-"""Where `manual` spends its time, line by line: forward and backward, on one CPU, in a process of its own.
+"""Measure where `manual` spends its time, line by line: forward and backward, on one CPU, in its own process.
 
 line_profiler measures every line and takes time itself: its overhead on lines that do nothing is subtracted from each
 line as often as it is executed. python -m tests.benchmarks.lines T B D H dtype prints all lines that compute or copy.

@@ -29,7 +29,7 @@ PACKAGES = ("lstm-oracle", "numpy", "jax", "torch", "chex", "onnx")
 
 @dataclass
 class Results:
-    """Which mistakes each check detected, and how often it failed the correct unit."""
+    """The mistakes that each check detected, and how often it failed the correct unit."""
 
     caught: dict[str, dict[str, list[list[str]]]] = field(default_factory=dict)  # ids by group, check and seed
     alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # by check: false alarms and attempts

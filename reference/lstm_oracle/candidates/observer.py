@@ -32,7 +32,7 @@ class Observation:
 
     @property
     def has_outputs(self) -> bool:
-        """Whether the call returned, with at least one output that can be compared."""
+        """True if the call returned, with at least one output that can be compared."""
         return bool(self.outputs) and not any(problem.kind in NO_RESULT for problem in self.problems)
 
     @property

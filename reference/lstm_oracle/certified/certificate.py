@@ -59,7 +59,7 @@ class Certificate:
 
     @property
     def ok(self) -> bool:
-        """Whether all comparisons agree to the required digits."""
+        """True if all comparisons agree to the required digits."""
         return self.mismatch is None
 
 

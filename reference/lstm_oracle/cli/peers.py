@@ -60,7 +60,7 @@ class Peer:
 
     @property
     def faulty(self) -> bool:
-        """Whether the package is incorrect or misbehaves."""
+        """True if the package is incorrect or misbehaves."""
         return self.verdict in ("incorrect", "misbehaves")
 
 

@@ -32,12 +32,12 @@ class Evidence:
 
     @property
     def has_expected_shapes(self) -> bool:
-        """Whether all outputs have the names and shapes of a run's outputs."""
+        """True if all outputs have the names and shapes of a run's outputs."""
         return all(name in OUTPUTS and a.shape == self.truth.blocks[name].shape for name, a in self.outputs.items())
 
     @property
     def is_finite(self) -> bool:
-        """Whether the outputs contain neither NaN nor infinity."""
+        """True if the outputs contain neither NaN nor infinity."""
         return all(bool(np.isfinite(array).all()) for array in self.outputs.values())
 
 

@@ -40,7 +40,7 @@ class Caller:
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the candidate hung or died too often to be called again."""
+        """True if the candidate hung or died too often to be called again."""
         return self._hangs >= MOST_HANGS or self.candidate.deaths >= MOST_DEATHS
 
 

@@ -28,7 +28,7 @@ class Match:
 
     @property
     def ok(self) -> bool:
-        """Whether every output is correct."""
+        """True if every output is correct."""
         return all(finding.ok for finding in self.findings)
 
     @property
@@ -80,7 +80,7 @@ class Discovery:
 
     @property
     def ok(self) -> bool:
-        """Whether exactly one layout explains the run."""
+        """True if exactly one layout explains the run."""
         return len(self.matches) == 1
 
     def __str__(self) -> str:

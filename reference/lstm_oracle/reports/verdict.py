@@ -79,7 +79,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether something was judged and nothing failed."""
+        """True if something was judged and nothing failed."""
         return bool(self.blocks) and not self.failures
 
     @property

@@ -37,7 +37,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether the error is rounding. If no finite tolerance exists, only early acceptance passes."""
+        """True if the error is rounding. If no finite tolerance exists, only early acceptance passes."""
         return self.units <= self.tolerance and math.isfinite(self.tolerance)
 
 
@@ -137,7 +137,7 @@ class Truth:
 
     @property
     def is_suspected(self) -> bool:
-        """Whether this run may amplify errors, though not so much that no tolerance could be measured in float64."""
+        """True if this run may amplify errors, though not so much that no tolerance could be measured in float64."""
         (T, _, D, H), loss = self.case.sizes, max(self.own_losses.values())
         return tolerance.is_suspected(loss, steps=T, terms=D + H) and tolerance.is_well_conditioned(loss, T, FLOAT64)
 

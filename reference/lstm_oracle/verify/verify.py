@@ -68,7 +68,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs, all digits are certain, and the comparison was able to refute every misprint."""
+        """True if nothing differs, all digits are certain, and the comparison was able to refute every misprint."""
         certain = all(certificate.ok for certificate in self.certificates or [])
         insensitive = self.runs >= ENOUGH and any(not self.refuted[misprint.edge] for misprint in MISPRINTS)
         return not self.mismatches and certain and not insensitive

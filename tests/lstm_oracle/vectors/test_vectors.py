@@ -73,7 +73,7 @@ def wrong_in(test: Document, outputs: Run | None) -> list[str]:
 
 
 def exposed_in(test: Document) -> dict[str, Document]:
-    """What the JSON says about the mistakes that a vector exposes, by mistake."""
+    """Return what the JSON says about the mistakes that a vector exposes, by mistake."""
     return {name: effect for effect in test["exposes"] for name in effect["mistakes"]}
 
 

@@ -39,7 +39,7 @@ class Row:
 
     @property
     def arrives(self) -> bool:
-        """Whether this δ arrives from outside the step, so that no equation is printed."""
+        """True if this δ arrives from outside the step, so that no equation is printed."""
         return self.printed.startswith("— (arrives from")
 
     def as_printed(self, p: Any, s: Any, δ: dict[int, Array]) -> Array:

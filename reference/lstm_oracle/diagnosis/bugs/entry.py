@@ -41,7 +41,7 @@ class Bug:
 
     @property
     def forward(self) -> bool:
-        """Whether the mistake is made in the forward pass; its gradients are those of the wrong forward pass."""
+        """True if the mistake is made in the forward pass; its gradients are those of the wrong forward pass."""
         return self.kind not in (BugKind.GRADIENT, BugKind.UPDATE)
 
 
