@@ -15,7 +15,7 @@ PYTORCH := $(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) install $(TORCH
 CHEX := $(BIN)/python -c 'import chex' 2>/dev/null || $(PIP) install 'chex>=0.1.90'
 MUTATES := $(BIN)/python -c 'import cosmic_ray' 2>/dev/null || $(PIP) install 'cosmic-ray>=8.7'
 
-.PHONY: help verify test deep accuracy false-alarms compare found naming vectors mutants bench gallery lint check lock clean
+.PHONY: help verify test proof proof-mutants deep accuracy false-alarms compare found naming vectors mutants bench gallery lint check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,12 @@ verify: $(STAMP) ## verify the hand derivation; the main job
 
 test: $(STAMP) ## run the tests, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+proof: $(STAMP) ## check the proof of the derivation; needs coqc and Coquelicot
+	@$(BIN)/python -m lstm_oracle.verify.proof $(ARGS)
+
+proof-mutants: $(STAMP) ## change the proof in one line at a time, which Coq has to notice; minutes
+	@$(BIN)/python -m tests.proof $(ARGS)
 
 deep: $(STAMP) ## run the tests with many more random examples; hours
 	@HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(ARGS)
@@ -87,7 +93,7 @@ lock: ## renew requirements.lock (ARGS=--upgrade for the newest versions)
 	    --no-emit-index-url --no-config --output-file requirements.lock
 
 clean: ## remove .venv, caches and build products
-	rm -rf .venv build dist .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .proof .hypothesis .mutants .mypy_cache .pytest_cache .ruff_cache
 	find manual reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is removed first and written last: if it is missing, an installation was interrupted and starts over.

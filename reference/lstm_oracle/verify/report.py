@@ -19,6 +19,7 @@ from lstm_oracle.run import OUTPUTS
 from lstm_oracle.truth.batch import DELTAS, VALUES
 from lstm_oracle.truth.truth import Finding
 from lstm_oracle.verify.errata import MISPRINTS
+from lstm_oracle.verify.proof import known_proof
 from lstm_oracle.verify.verify import DIGITS, PEERS, SUBJECTS, Mismatch, Verification, installed
 
 if TYPE_CHECKING:  # needs python-flint
@@ -41,6 +42,7 @@ def show(verification: Verification) -> None:
     console.print(tables)
     console.print(misprints(verification))
     console.print(certified(verification))
+    console.print(proven())
     console.print(conclusion(verification))
 
 
@@ -93,6 +95,18 @@ def certified(verification: Verification) -> Text:
         by_twin.setdefault(certificate.twin, []).append(certificate)
     counts = "; ".join(certified_entries(twin, some) for twin, some in by_twin.items())
     return Text(f"\nCertified to {digits} digits in ball arithmetic: {counts}.")
+
+
+def proven() -> Text:
+    """Return what is known of the machine-checked proof on this machine."""
+    proof = known_proof()
+    if proof is None:
+        return Text("Proof: not part of this installation; see manual/proof in the repository.")
+    if proof.different:
+        first = next(filter(None, proof.different[0][::-1]))
+        return Text(f"Proof: of other code; {len(proof.different)} lines differ, first {first!r}.", style="bold red")
+    checked = f"checked by Coq {proof.coq} on this machine" if proof.coq else "not checked on this machine (make proof)"
+    return Text(f"Proof for all sizes: {proof.lines} lines are those of the code; {checked}.")
 
 
 def certified_entries(twin: str, some: Sequence[Certificate]) -> str:
@@ -148,6 +162,7 @@ def to_json(verification: Verification) -> dict[str, Any]:
             {"edge": misprint.edge, "printed": misprint.printed, "refuted": verification.refuted[misprint.edge]}
             for misprint in MISPRINTS
         ],
+        "proof": proof_to_json(),
         "certified": verification.certificates
         and [asdict(c) | {"ok": c.ok, "digits": json_number(c.digits)} for c in verification.certificates],
         "runs": verification.runs,
@@ -156,3 +171,11 @@ def to_json(verification: Verification) -> dict[str, Any]:
         "seconds": round(verification.seconds, 1),
         "versions": {package: version(package) for package in ("lstm-oracle", "numpy", "jax", *flint, *installed())},
     }
+
+
+def proof_to_json() -> dict[str, Any] | None:
+    """Return what is known of the proof as JSON; None if its sources are not here."""
+    proof = known_proof()
+    if proof is None:
+        return None
+    return {"lines": proof.lines, "different": len(proof.different), "coq": proof.coq or None}

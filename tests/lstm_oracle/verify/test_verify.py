@@ -261,11 +261,13 @@ def test_the_command_prints_how_many_numbers_are_certified_to_how_many_digits(
     out = " ".join(capsys.readouterr().out.split())
     counts = "bptt 13646 gradients and edges, 652 of them individually; fused 812 gradients, 118 of them individually."
     assert counts in out
+    assert "Proof for all sizes: " in out
     assert main(["verify", "--runs=2", "--seed=7", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["ok"], found["seed"], found["runs"], found["mismatch"]) == (True, 7, 2, None)
     assert all(certificate["ok"] and certificate["digits"] >= 50 for certificate in found["certified"])
     assert [certificate["twin"] for certificate in found["certified"]] == ["bptt"] * 3 + ["fused"] * 3
+    assert found["proof"]["different"] == 0
     assert f"Certified to {min(int(one['digits']) for one in found['certified'])} digits in ball arithmetic" in out
 
 

@@ -123,6 +123,25 @@ def test_the_picture_shows_every_edge_once_and_marks_the_misprints() -> None:
     assert sorted(map(int, right + misprinted[:-1])) == list(range(1, 27))
 
 
+@pytest.mark.parametrize("n", range(1, 27))
+def test_every_row_links_to_the_line_that_is_proven(n: int) -> None:
+    line = linked(rows()[n].proven.removeprefix("[line](").removesuffix(")"))
+    assert line.startswith("let δ := step_deltas " if n in ARRIVING else f"let δ{n} := ")
+
+
+@pytest.mark.parametrize("k", ERRATA.values())
+def test_every_erratum_links_to_its_counterexample(k: int) -> None:
+    target, *_ = re.findall(r"\[Counterexample\]\((.*?)\)", section(f"Erratum {k}"))
+    assert linked(target).startswith(f"Theorem erratum_{k}_is_wrong ")
+
+
+def linked(target: str) -> str:
+    """Return the line of a file that a link leads to."""
+    file, _, number = target.partition("#L")
+    return (FOLDER / file).read_text(encoding="utf-8").splitlines()[int(number) - 1].strip()
+
+
 def test_every_link_has_a_target() -> None:
     for target in re.findall(r"\]\((.*?)\)", TEXT):
-        assert target[1:] in anchors() if target.startswith("#") else (FOLDER / target).is_file(), target
+        file, _, anchor = target.partition("#")
+        assert (FOLDER / file).is_file() if file else anchor in anchors(), target
