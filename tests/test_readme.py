@@ -46,7 +46,7 @@ FILE = re.compile(r"(?:#|//|/\*) ([\w./-]+\.\w+)")
 ELSEWHERE = ("make ", "pip ")  # commands that have tests of their own
 TARGETS = {"make verify": "lstm-oracle verify", "make test": "python -m pytest"}
 # What is added to a command to keep it short here.
-SHORTER = {"lstm-oracle check": "--runs 20", "pytest --lstm": "--lstm-runs 20"}
+SHORTER = {"lstm-oracle check": "--runs 7", "pytest --lstm": "--lstm-runs 7"}
 # Commands that judge an incorrect LSTM, and end with status 1.
 INCORRECT = (
     "lstm-oracle check my_lstm:lstm",

@@ -70,10 +70,9 @@ def test_pytest_works_with_and_without_the_option(command: list[str], folder: Pa
 @pytest.mark.parametrize(
     "command",
     [
-        [ORACLE, "check", "hw:lstm", *ONE_RUN, "--layout", "torch"],
         [ORACLE, "check", "flax", *ONE_RUN],
         [PYTHON, "-m", "lstm_oracle.cli.main", "verify", "--run", "0"],
-        [PYTHON, "-m", "lstm_oracle.cli.main", "check", "hw:lstm", *ONE_RUN, "--layout", "torch"],
+        [ORACLE, "check", "hw:lstm", *ONE_RUN, "--layout", "torch"],
         [PYTHON, "-m", "pytest", "--lstm=hw:lstm", "--lstm-layout=torch"],
     ],
     ids=" ".join,

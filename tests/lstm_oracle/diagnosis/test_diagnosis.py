@@ -26,6 +26,7 @@ from lstm_oracle.inputs.cases import Case, draw_inputs
 from lstm_oracle.run import OUTPUTS, WEIGHTS, Array
 from lstm_oracle.truth.truth import truths
 from lstm_oracle.verify import twins
+from tests.conftest import PROFILE
 from tests.lstm_oracle.known import FLOAT32, FLOAT64, Known, evidence_of, known_runs
 
 BUGS = [*CATALOGUE.values()]
@@ -69,10 +70,14 @@ def changed(method: str, change: Callable[..., Any]) -> type[Unit]:
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
-def test_every_mistake_of_the_catalogue_is_wrong_and_is_the_only_one_named(bug: Bug, known: Known) -> None:
-    evidence = evidence_of(bug.unit, known)
-    assert is_wrong(evidence)
-    assert names(evidence) == [{bug.id}]
+def test_every_mistake_of_the_catalogue_is_wrong(bug: Bug, known: Known) -> None:
+    assert is_wrong(evidence_of(bug.unit, known))
+
+
+@pytest.mark.parametrize("bug", BUGS if PROFILE == "deep" else BUGS[::4], ids=lambda bug: bug.id)
+def test_a_mistake_is_the_only_one_named(bug: Bug, known: Known) -> None:
+    """`make naming` names every mistake of the catalogue, as this test does in the profile `deep`."""
+    assert names(evidence_of(bug.unit, known)) == [{bug.id}]
 
 
 @pytest.mark.parametrize("bug", [b for b in BUGS if b.kind != BugKind.PRECISION][::16], ids=lambda bug: bug.id)
