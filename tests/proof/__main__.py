@@ -11,7 +11,7 @@ import argparse
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -63,11 +63,11 @@ def changes(text: str) -> Iterator[tuple[str, str]]:
                 break
 
 
-def accepted(sources: dict[str, str]) -> bool:
+def accepted(texts: Mapping[str, str]) -> bool:
     """Return whether Coq accepts a proof."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            check(Path(folder), sources, 300)
+            check(Path(folder), texts, 300)
         except NotProvenError:
             return False
     return True
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="changes to try at a time, 2 by default")
     options = parser.parse_args()
     require_coq()
-    texts = {file.name: file.read_text(encoding="utf-8") for file in files()}
+    texts = files()
     if not accepted(texts):
         sys.exit("Coq does not accept the proof as it is")
     changed = [(name, *change) for name in ("Derivation.v", "Bptt.v") for change in changes(texts[name])]

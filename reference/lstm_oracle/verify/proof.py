@@ -2,7 +2,7 @@
 
     python -m lstm_oracle.verify.proof [--seconds N]
 
-The exit status is 0 if the theorem is proven, 1 if it is not, and 3 if Coq is not installed.
+The exit status is 0 if the theorems are proven, 1 if they are not, and 3 if Coq or Coquelicot is not installed.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstm_oracle.verify.proof_lines import PROOF, pairs, sources
+from lstm_oracle.verify.proof_lines import PROOF, pairs, sources, without_comments
 
 THEOREMS = (
-    *("backward_is_the_gradient", "every_entry", "every_edge", "every_loss"),
-    *("erratum_1_is_wrong", "erratum_2_is_wrong", "erratum_3_is_wrong"),
+    *(f"Correctness.{name}" for name in ("backward_is_the_gradient", "every_entry", "every_edge", "every_loss")),
+    *(f"Misprints.erratum_{number}_is_wrong" for number in (1, 2, 3)),
 )
 # What the classical real numbers of Coq's standard library and of Coquelicot assume.
 ASSUMPTIONS = {
@@ -31,105 +32,123 @@ ASSUMPTIONS = {
     "ClassicalDedekindReals.sig_not_dec",
     "FunctionalExtensionality.functional_extensionality_dep",
 }
-FORBIDDEN = r"\b(Admitted|admit|give_up|Axioms?|Conjecture|Parameters?|bypass_check|Unset Guard Checking)\b"
-MISSING = "coqc is not installed: apt install coq libcoq-coquelicot, or opam install coq coq-coquelicot"
+# Words that admit what is not proven.
+FORBIDDEN = r"\b(Admitted|admit|give_up|Axioms?|Conjectures?|Parameters?|bypass_check|Unset \w+ Checking)\b"
+MISSING = (
+    "Coq with Coquelicot is not installed: apt install coq libcoq-coquelicot, or\n"
+    "opam repo add coq-released https://coq.inria.fr/opam/released && opam install coq coq-coquelicot"
+)
 CHECKED = PROOF.parents[1] / ".proof"  # the digest of the sources that Coq accepted last, and its version
 
 
 class NotProvenError(Exception):
-    """Coq does not accept the proof, or it assumes more than it may."""
+    """Coq does not accept the proof, or the proof assumes more than it may, or it is of other code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What is known of the proof on this machine."""
 
-    lines: int  # that were compared with those of the code
-    different: tuple[tuple[str, str], ...]  # pairs of lines that are not equal
+    different: tuple[tuple[str, str], ...]  # expected and found lines of the code and the proof that are not equal
     coq: str  # the version of Coq that accepted these sources here; empty if none did
 
 
 def known_proof() -> Proof | None:
     """Compare the proof with the code, and look up whether Coq accepted it here; None if its sources are not here."""
     try:
-        compared = pairs(sources())
+        compared, texts = pairs(sources()), files()
     except FileNotFoundError:
         return None
-    return Proof(len(compared), tuple((a, b) for a, b in compared if a != b), accepted_by())
-
-
-def accepted_by() -> str:
-    """Return the version of Coq that accepted the present sources, or "" if none did."""
     try:
         known, version = CHECKED.read_text(encoding="utf-8").split("\n")[:2]
     except (OSError, ValueError):
-        return ""
-    return version if known == digest() else ""
+        known = version = ""
+    return Proof(tuple((a, b) for a, b in compared if a != b), version if known == digest(texts) else "")
 
 
-def digest() -> str:
-    """Return a digest of the sources of the proof."""
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files())).hexdigest()
+def files() -> dict[str, str]:
+    """Return the texts of the proof by file name, in the order in which the files depend on each other.
+
+    Raises:
+        FileNotFoundError: the proof is not here, because it is not part of the wheel.
+    """
+    names = (PROOF / "_CoqProject").read_text(encoding="utf-8").split()
+    return {name: (PROOF / name).read_text(encoding="utf-8") for name in names if name.endswith(".v")}
 
 
-def files() -> list[Path]:
-    """Return the sources of the proof in the order in which they depend on each other."""
-    return [PROOF / line for line in (PROOF / "_CoqProject").read_text(encoding="utf-8").split() if line.endswith(".v")]
+def digest(texts: Mapping[str, str]) -> str:
+    """Return a digest of the sources of the proof and of what is asked about them."""
+    asked = [*THEOREMS, *sorted(ASSUMPTIONS), FORBIDDEN]
+    return hashlib.sha256("\0".join([*texts, *texts.values(), *asked]).encode()).hexdigest()
 
 
-def check(folder: Path, sources: dict[str, str], seconds: float) -> set[str]:
+def check(folder: Path, texts: Mapping[str, str], seconds: float) -> set[str]:
     """Check a proof with Coq, and return the axioms that its theorems assume.
 
     Args:
         folder: an empty folder for what Coq writes.
-        sources: the texts of the files by name, each after those that it depends on.
+        texts: the texts of the files by name, each after those that it depends on.
         seconds: for all files together.
 
     Raises:
-        NotProvenError: Coq does not accept a file, runs out of time, or the text admits what it does not prove.
-        FileNotFoundError: coqc is not installed.
+        NotProvenError: Coq does not accept a file, runs out of time, or a file admits what it does not prove.
     """
+    for name, text in texts.items():
+        if found := re.search(FORBIDDEN, without_comments(text)):
+            raise NotProvenError(f"{name} has {found[0]!r}, which is not allowed in the proof")
+    modules = " ".join(Path(name).stem for name in texts)
+    questions = [f"From LSTM Require {modules}.", *(f"Print Assumptions LSTM.{name}." for name in THEOREMS)]
     end = time.monotonic() + seconds
-    modules = [Path(name).stem for name in sources]
-    questions = [f"From LSTM Require Import {' '.join(modules)}.", *(f"Print Assumptions {name}." for name in THEOREMS)]
-    for name, text in sources.items():
-        if found := re.search(FORBIDDEN, re.sub(r"\(\*.*?\*\)", "", text, flags=re.S)):
-            raise NotProvenError(f"{name} has the word {found[0]}")
-    for name, text in (*sources.items(), ("Assumptions.v", "\n".join(questions) + "\n")):
+    for name, text in (*texts.items(), ("Assumptions.v", "\n".join(questions) + "\n")):
         (folder / name).write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run(
-                ["coqc", "-q", "-Q", ".", "LSTM", name],
-                cwd=folder, capture_output=True, text=True, timeout=max(0.0, end - time.monotonic()),
-            )  # fmt: skip
+            done = coqc(folder, name, end - time.monotonic())
         except subprocess.TimeoutExpired:
             raise NotProvenError(f"Coq did not finish {name} within {seconds:g} s") from None
         if done.returncode:
             raise NotProvenError(f"Coq does not accept {name}:\n{done.stderr.strip()}")
-    return set(re.findall(r"^([\w.]+)\s*:", done.stdout.replace("Axioms:", ""), re.M))
+    return axioms(done.stdout)
 
 
-def require_coq() -> None:
-    """End the process with status 3 if Coq is not installed."""
-    if not shutil.which("coqc"):
-        print(MISSING, file=sys.stderr)
-        sys.exit(3)
-
-
-def version() -> str:
-    """Return the version of Coq.
+def coqc(folder: Path, name: str, seconds: float) -> subprocess.CompletedProcess[str]:
+    """Compile a file in a folder.
 
     Raises:
-        FileNotFoundError: coqc is not installed.
+        subprocess.TimeoutExpired: it takes longer.
+        FileNotFoundError: Coq is not installed.
     """
+    command = ["coqc", "-q", "-Q", ".", "LSTM", name]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=max(0.0, seconds))
+
+
+def axioms(answers: str) -> set[str]:
+    """Return the axioms in the answers of Coq about the theorems.
+
+    Raises:
+        NotProvenError: an answer is missing, or has a line that is not the name of an axiom with its type.
+    """
+    lines = [line for line in answers.splitlines() if line and not line.startswith(" ")]
+    titles = [line for line in lines if line in ("Axioms:", "Closed under the global context")]
+    if len(titles) != len(THEOREMS):
+        raise NotProvenError(f"Coq answers about {len(titles)} theorems; expected {len(THEOREMS)}")
+    found = {line: re.fullmatch(r"(\S+)(?: :.*)?", line) for line in lines if line not in titles}
+    if unknown := [line for line, name in found.items() if name is None]:
+        raise NotProvenError(f"Coq says about the assumptions: {unknown[0]}")
+    return {name[1] for name in found.values() if name}
+
+
+def require_coq() -> str:
+    """Return the version of Coq, or end the process with status 3 if Coq or Coquelicot is not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "A.v").write_text("From Coquelicot Require Import Coquelicot.\n", encoding="utf-8")
+        try:
+            installed = coqc(Path(folder), "A.v", 60).returncode == 0
+        except OSError:
+            installed = False
+    if not installed:
+        print(MISSING, file=sys.stderr)
+        sys.exit(3)
     return subprocess.run(["coqc", "--print-version"], capture_output=True, text=True, check=True).stdout.split()[0]
-
-
-def statement(name: str) -> str:
-    """Return the statement of a theorem as in Correctness.v."""
-    text = (PROOF / "Correctness.v").read_text(encoding="utf-8")
-    start = text.index(f"Theorem {name} ")
-    return text[start : text.index("\nProof", start)]
 
 
 def main() -> int:
@@ -137,24 +156,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make proof", description="Check the proof of the derivation with Coq.")
     parser.add_argument("--seconds", type=float, default=120, help="time for Coq, 120 s by default")
     options = parser.parse_args()
-    require_coq()
-    start = time.monotonic()
+    version, start = require_coq(), time.monotonic()
     try:
-        lines = require_same_lines()
-        axioms = check_files(options.seconds)
+        texts = require_same_lines()
+        assumed = check_assumptions(texts, options.seconds)
     except NotProvenError as error:
+        CHECKED.unlink(missing_ok=True)
         print(f"{error}\nNOT PROVEN", file=sys.stderr)
         return 1
-    CHECKED.write_text(f"{digest()}\n{version()}\n", encoding="utf-8")
-    print(statement(THEOREMS[0]))
-    print("Assumptions, those of Coq's real numbers:", ", ".join(sorted(axiom.split(".")[-1] for axiom in axioms)))
-    print(f"{len(THEOREMS)} theorems in {len(files())} files, Coq {version()}, {time.monotonic() - start:.0f} s")
-    print(f"{lines} lines are those of derivation.py and bptt.py\nPROVEN")
+    with suppress(OSError):  # in a folder that cannot be written to, `verify` says that the proof was not checked
+        CHECKED.write_text(f"{digest(texts)}\n{version}\n", encoding="utf-8")
+    print(statement(texts["Correctness.v"], THEOREMS[0].split(".")[1]))
+    print("Assumptions, those of Coq's real numbers:", ", ".join(sorted(name.split(".")[-1] for name in assumed)))
+    print(f"{len(THEOREMS)} theorems in {len(texts)} files, Coq {version}, {time.monotonic() - start:.0f} s")
+    print("The lines of the proof are those of derivation.py and bptt.py\nPROVEN")
     return 0
 
 
-def require_same_lines() -> int:
-    """Return how many lines of the proof and the code were compared.
+def require_same_lines() -> dict[str, str]:
+    """Return the texts of the proof by file name, if its lines are those of the code.
 
     Raises:
         NotProvenError: some lines are different, or the sources of the proof are not here.
@@ -163,24 +183,29 @@ def require_same_lines() -> int:
     if proof is None:
         raise NotProvenError(f"{PROOF} does not exist; expected a checkout, because the wheel has no proof")
     if proof.different:
-        pairs = (
-            f"expected: {expected or 'nothing'}\nfound:    {found or 'nothing'}" for expected, found in proof.different
-        )
-        raise NotProvenError("\n".join(["The lines of the proof are not those of the code.", *pairs]))
-    return proof.lines
+        lines = [f"expected: {a or 'nothing'}\nfound:    {b or 'nothing'}" for a, b in proof.different]
+        raise NotProvenError("\n".join(["The lines of the code and the proof are not those of lines.txt.", *lines]))
+    return files()
 
 
-def check_files(seconds: float) -> set[str]:
+def check_assumptions(texts: Mapping[str, str], seconds: float) -> set[str]:
     """Check the proof with Coq, and return the axioms that it assumes.
 
     Raises:
         NotProvenError: Coq does not accept it, or it assumes more than the real numbers do.
     """
     with tempfile.TemporaryDirectory() as folder:
-        axioms = check(Path(folder), {file.name: file.read_text(encoding="utf-8") for file in files()}, seconds)
-    if unknown := axioms - ASSUMPTIONS:
+        found = check(Path(folder), texts, seconds)
+    if unknown := found - ASSUMPTIONS:
         raise NotProvenError(f"The theorems assume {', '.join(sorted(unknown))}")
-    return axioms
+    return found
+
+
+def statement(text: str, theorem: str) -> str:
+    """Return the statement of a theorem as in the text of a file."""
+    code = without_comments(text)
+    start = code.index(f"Theorem {theorem} ")
+    return code[start : code.index("\nProof", start)]
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def proven() -> Text:
         first = next(filter(None, proof.different[0][::-1]))
         return Text(f"Proof: of other code; {len(proof.different)} lines differ, first {first!r}.", style="bold red")
     checked = f"checked by Coq {proof.coq} on this machine" if proof.coq else "not checked on this machine (make proof)"
-    return Text(f"Proof for all sizes: {proof.lines} lines are those of the code; {checked}.")
+    return Text(f"Proof for all sizes: its lines are those of the code; {checked}.")
 
 
 def certified_entries(twin: str, some: Sequence[Certificate]) -> str:
@@ -178,4 +178,4 @@ def proof_to_json() -> dict[str, Any] | None:
     proof = known_proof()
     if proof is None:
         return None
-    return {"lines": proof.lines, "different": len(proof.different), "coq": proof.coq or None}
+    return {"different": len(proof.different), "coq": proof.coq or None}
