@@ -1,8 +1,8 @@
 (** The unit over time, forward and backward, line for line as in bptt.py.
 
-    The test suite compares the lines below with those of Python; there are no proofs in this file. An array over time
-    is a function of t, an assignment to one of its entries a call of [set]. A loop over t < T is a recursive function
-    of T, and the generator steps_back is a list. *)
+    lines.txt has every line below beside the line of Python that says the same; there are no proofs in this file. An
+    array over time is a function of t, an assignment to one of its entries a call of [set]. A loop over t < T is a
+    recursive function of T, and the generator steps_back is a list. *)
 
 From Coq Require Import Arith List.
 From LSTM Require Import Matrices Derivation.

@@ -14,8 +14,10 @@
     Misprints.v proves that each misprint of the source gives something else.
 
     Not proven: anything about floating-point numbers, which round and overflow; that NumPy's operators compute what
-    Matrices.v says; the checks of arguments; and manual.fused. Tests and ball arithmetic cover those. That the lines
-    of Derivation.v and Bptt.v are those of Python is not proven either, but compared by the test suite. *)
+    Matrices.v says, and that the arrays of a tape and the weights W_f to b_o are views of larger arrays; the checks of
+    arguments; and manual.fused, which stacks the gates and reorders the products. Tests and ball arithmetic cover
+    these. That Derivation.v and Bptt.v say what derivation.py and bptt.py say is not proven either: lines.txt has all
+    four side by side, and the test suite compares them with it. *)
 
 From Coq Require Import Reals Lra Lia List FunctionalExtensionality.
 From Coquelicot Require Import Coquelicot.
@@ -51,7 +53,8 @@ Definition gradient_at {B H} L (T : nat) (hs : nat -> mat B H) (h_T C_T : mat B 
   is_derive (fun ε => L (y ε) (u ε) (v ε)) 0 (Σ T (fun t => ⟨dh t, y' t⟩) + ⟨dh_T, u'⟩ + ⟨dC_T, v'⟩).
 
 Theorem every_loss {B D H} L T (dh : nat -> mat B H) dh_T dC_T
-    (p : R -> Params D H) p' p0 (x : R -> nat -> mat B D) x' x0 (h0 : R -> mat B H) h0' h00 (C0 : R -> mat B H) C0' C00 :
+    (p : R -> Params D H) p' p0 (x : R -> nat -> mat B D) x' x0
+    (h0 : R -> mat B H) h0' h00 (C0 : R -> mat B H) C0' C00 :
   (forall w, derives (fun ε => p ε w) (p' w) (p0 w)) -> (forall t, derives (fun ε => x ε t) (x' t) (x0 t)) ->
   derives h0 h0' h00 -> derives C0 C0' C00 ->
   let tape := run p0 x0 h00 C00 T in
@@ -126,6 +129,12 @@ Definition entry_at (t j k : nat) : nat -> mat B D := fun q => if Nat.eqb q t th
 Definition no_weight : Params D H := fun w => zero.
 Definition no_x : nat -> mat B D := fun t => zero.
 
+Lemma inner_no_weight (q : Params D H) : inner_params q no_weight = 0.
+Proof. unfold inner_params, total, weights, no_weight. rewrite !inner_zero_r. ring. Qed.
+
+Lemma inner_no_x (y : nat -> mat B D) : Σ T (fun t => ⟨y t, no_x t⟩) = 0.
+Proof. apply Σ_zero. intros. apply inner_zero_r. Qed.
+
 Theorem every_entry :
   (forall w j k, (j < @rows D H w)%nat -> (k < H)%nat ->
     is_derive (along (entry_of w j k) no_x zero zero) 0 (G.(Gradients.params) w j k)) /\
@@ -136,15 +145,12 @@ Theorem every_entry :
   (forall j k, (j < B)%nat -> (k < H)%nat ->
     is_derive (along no_weight no_x zero (unit_mat j k)) 0 (G.(Gradients.C0) j k)).
 Proof.
-  assert (Ew : inner_params G.(Gradients.params) no_weight = 0)
-    by (unfold inner_params, total, weights, no_weight; rewrite !inner_zero_r; ring).
-  assert (Ex : Σ T (fun t => ⟨G.(Gradients.x) t, no_x t⟩) = 0) by (apply Σ_zero; intros; apply inner_zero_r).
   split; [|split; [|split]]; intros; (eapply derives_eq; [apply backward_is_the_gradient|]); cbv zeta;
-    fold tape; fold G; unfold inner_gradients;
-    rewrite ?Ew, ?Ex, ?inner_zero_r.
+    fold tape; fold G; unfold inner_gradients; rewrite ?inner_no_weight, ?inner_no_x, ?inner_zero_r.
   - rewrite <- (inner_unit (G.(Gradients.params) w) j k) by assumption.
     unfold inner_params, total, weights, entry_of. destruct w; simpl; rewrite !inner_zero_r; ring.
-  - rewrite (Σ_single T t) by (assumption || (intros q N; unfold entry_at; apply Nat.eqb_neq in N; rewrite N; apply inner_zero_r)).
+  - rewrite (Σ_single T t);
+      [|assumption|intros q N; unfold entry_at; apply Nat.eqb_neq in N; rewrite N; apply inner_zero_r].
     unfold entry_at. rewrite Nat.eqb_refl, inner_unit by assumption. ring.
   - rewrite inner_unit by assumption. ring.
   - rewrite inner_unit by assumption. ring.
@@ -170,10 +176,7 @@ Proof.
   intros Lt Lj Lk. set (a' := entry_on t n j k).
   pose proof (adjoint_time no_weight p no_x x zero h0 zero C0 a' dh T dh_T dC_T) as A. cbv zeta beta in A.
   fold tape in A. fold G in A.
-  assert (Ew : inner_params G.(Gradients.params) no_weight = 0)
-    by (unfold inner_params, total, weights, no_weight; rewrite !inner_zero_r; ring).
-  assert (Ex : Σ T (fun t => ⟨G.(Gradients.x) t, no_x t⟩) = 0) by (apply Σ_zero; intros; apply inner_zero_r).
-  rewrite Ew, Ex, !inner_zero_r, !Rplus_0_l in A.
+  rewrite inner_no_weight, inner_no_x, !inner_zero_r, !Rplus_0_l in A.
   assert (Ep : forall w, derives (fun _ : R => p w) (no_weight w) (p w)) by (intros; apply derives_constant).
   assert (Ey : forall t, derives (fun _ : R => x t) (no_x t) (x t)) by (intros; apply derives_constant).
   assert (Ea : forall t n, derives (fun ε => scale ε (a' t n)) (a' t n) zero) by (intros; apply derives_scale).
@@ -181,9 +184,10 @@ Proof.
     no_weight p no_x x zero h0 zero C0 a' Ep Ey (derives_constant _) (derives_constant _) Ea T) as [Nh NC].
   eapply derives_eq.
   - apply derive_plus; [apply derive_plus|].
-    + apply (derive_Σ T (fun ε t => ⟨dh t, (probed_outputs p (fun t n => scale ε (a' t n)) x h0 C0 t).(h_out)⟩)). intros q _.
-      eapply derive_inner. exact (derives_outputs (fun _ => p) (fun _ => x) (fun _ => h0) (fun _ => C0)
-        (fun ε t n => scale ε (a' t n)) no_weight p no_x x zero h0 zero C0 a' Ep Ey (derives_constant _) (derives_constant _) Ea q).
+    + apply (derive_Σ T (fun ε t => ⟨dh t, (probed_outputs p (fun t n => scale ε (a' t n)) x h0 C0 t).(h_out)⟩)).
+      intros q _. eapply derive_inner. exact (derives_outputs (fun _ => p) (fun _ => x) (fun _ => h0) (fun _ => C0)
+        (fun ε t n => scale ε (a' t n)) no_weight p no_x x zero h0 zero C0 a' Ep Ey
+        (derives_constant _) (derives_constant _) Ea q).
     + eapply derive_inner. exact Nh.
     + eapply derive_inner. exact NC.
   - rewrite A. unfold tape.

@@ -1,6 +1,6 @@
 (** One step of the unit, forward and backward, line for line as in derivation.py.
 
-    The test suite compares every line below with its line of Python; there are no proofs in this file. *)
+    lines.txt has every line below beside the line of Python that says the same; there are no proofs in this file. *)
 
 From Coq Require Import Reals List.
 Import ListNotations.

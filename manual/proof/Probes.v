@@ -25,7 +25,8 @@ Definition probed_step (p : Params D H) (a : Edges B D H) (x : mat B D) (h_prev 
   {| h_out := h + a e1; h_next := h + a e2; C_next := C + a e4 |})%M.
 
 (** h and C before step t. *)
-Fixpoint probed_states p (a : nat -> Edges B D H) (x : nat -> mat B D) (h0 C0 : mat B H) (t : nat) : mat B H * mat B H :=
+Fixpoint probed_states p (a : nat -> Edges B D H) (x : nat -> mat B D) (h0 C0 : mat B H) (t : nat)
+    : mat B H * mat B H :=
   match t with
   | O => (h0, C0)
   | S t =>

@@ -24,10 +24,14 @@ Definition step' (p p' : Params D H) (a' : Edges B D H) (s : Step B D H) (x' : m
     : Outputs B H := (
   let h_prev' := h_prev' + a' e25 in
   let x' := x' + a' e26 in
-  let zf' := gate' s.(h_prev) s.(x) (p W_f) (p U_f) (h_prev' + a' e24) (x' + a' e23) (p' W_f) (p' U_f) (p' b_f) + a' e16 in
-  let zi' := gate' s.(h_prev) s.(x) (p W_i) (p U_i) (h_prev' + a' e22) (x' + a' e21) (p' W_i) (p' U_i) (p' b_i) + a' e15 in
-  let zg' := gate' s.(h_prev) s.(x) (p W_g) (p U_g) (h_prev' + a' e20) (x' + a' e19) (p' W_g) (p' U_g) (p' b_g) + a' e14 in
-  let zo' := gate' s.(h_prev) s.(x) (p W_o) (p U_o) (h_prev' + a' e18) (x' + a' e17) (p' W_o) (p' U_o) (p' b_o) + a' e13 in
+  let zf' := gate' s.(h_prev) s.(x) (p W_f) (p U_f)
+    (h_prev' + a' e24) (x' + a' e23) (p' W_f) (p' U_f) (p' b_f) + a' e16 in
+  let zi' := gate' s.(h_prev) s.(x) (p W_i) (p U_i)
+    (h_prev' + a' e22) (x' + a' e21) (p' W_i) (p' U_i) (p' b_i) + a' e15 in
+  let zg' := gate' s.(h_prev) s.(x) (p W_g) (p U_g)
+    (h_prev' + a' e20) (x' + a' e19) (p' W_g) (p' U_g) (p' b_g) + a' e14 in
+  let zo' := gate' s.(h_prev) s.(x) (p W_o) (p U_o)
+    (h_prev' + a' e18) (x' + a' e17) (p' W_o) (p' U_o) (p' b_o) + a' e13 in
   let f' := zf' * dsigmoid s.(f) + a' e12 in
   let i' := zi' * dsigmoid s.(i) + a' e10 in
   let g' := zg' * dtanh s.(g) + a' e9 in
@@ -60,7 +64,6 @@ Lemma derives_step p p' p0 a a' x x' x0 h_prev h_prev' h0 C_prev C_prev' C0 :
   derives (fun ε => (q ε).(C_next)) q'.(C_next) s.(C).
 Proof.
   intros Ep Ea Ex Eh EC. unfold step', gate', probed_step. simpl.
-  assert (Ew : forall w, derives (fun ε => p ε w) (p' w) (p0 w)) by exact Ep.
   split; [|split]; repeat match goal with
   | |- derives (fun ε => sigmoid (@?A ε)) _ _ => apply (derives_sigmoid A)
   | |- derives (fun ε => tanh (@?A ε)) _ _ => apply (derives_tanh A)

@@ -111,7 +111,9 @@ Lemma inner_params_plus (q r : Params D H) :
   inner_params (fun w => q w + r w)%M p' = inner_params q p' + inner_params r p'.
 Proof. unfold inner_params, total, weights. rewrite !inner_fork. ring. Qed.
 
-Lemma adjoint_loop (tape : Tape.Tape B D H) dh T δ25 δ11 G : tape.(Tape.params) = p0 -> (forall t, (t < T)%nat -> step_of tape t = s t) ->
+(** After the loop has processed the steps from T - 1 to 0, the gradients have received all that arrived at step T. *)
+Lemma adjoint_loop (tape : Tape.Tape B D H) dh T δ25 δ11 G :
+  tape.(Tape.params) = p0 -> (forall t, (t < T)%nat -> step_of tape t = s t) ->
   G.(Gradients.h0) = δ25 -> G.(Gradients.C0) = δ11 ->
   let N := fold_left accumulate (yields tape dh T δ25 δ11) G in
   Σ T (fun t => ⟨dh t, (outputs' t).(h_out)⟩) + ⟨δ25, fst (states' T)⟩ + ⟨δ11, snd (states' T)⟩
@@ -131,8 +133,8 @@ Proof.
     G.(Gradients.C0)) as A.
   cbv zeta in A. fold δ in A.
   change (step' p0 p' (a' T) (s T) (x' T) (fst (states' T)) (snd (states' T))) with (outputs' T) in A.
-  assert (Kp : inner_params K.(Gradients.params) p' = inner_params G.(Gradients.params) p' + inner_params (updates (s T) δ) p')
-    by apply inner_params_plus.
+  assert (Kp : inner_params K.(Gradients.params) p' =
+    inner_params G.(Gradients.params) p' + inner_params (updates (s T) δ) p') by apply inner_params_plus.
   assert (Kx : K.(Gradients.x) T = δ e26) by (simpl; unfold set; now rewrite Nat.eqb_refl).
   change (fst (states' (S T))) with (outputs' T).(h_next). change (snd (states' (S T))) with (outputs' T).(C_next).
   rewrite Kp in IH. rewrite Kx.
@@ -150,8 +152,6 @@ Proof.
   revert δ25 δ11; induction T as [|T IH]; intros δ25 δ11; [reflexivity|].
   cbn [Σ total steps_back]. cbv zeta. rewrite IH, Rplus_comm.
   unfold all_deltas, all_deltas_by. cbn [steps_back List.map rev]. cbv zeta.
-  assert (L : forall l, length (rev (List.map (fun '(t, s, δ) => δ) (yields tape dh T l δ11))) = T)
-    by (intros; now rewrite rev_length, map_length, length_yields).
   f_equal.
   - apply Σ_ext. intros t Lt. rewrite app_nth1; [reflexivity|].
     now rewrite rev_length, map_length, length_yields.

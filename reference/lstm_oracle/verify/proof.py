@@ -97,9 +97,10 @@ def check(folder: Path, texts: Mapping[str, str], seconds: float) -> set[str]:
         if found := re.search(FORBIDDEN, without_comments(text)):
             raise NotProvenError(f"{name} has {found[0]!r}, which is not allowed in the proof")
     modules = " ".join(Path(name).stem for name in texts)
-    questions = [f"From LSTM Require {modules}.", *(f"Print Assumptions LSTM.{name}." for name in THEOREMS)]
+    theorems = ", ".join(f"@LSTM.{name}" for name in THEOREMS)
+    question = f"From LSTM Require {modules}.\nDefinition theorems := ({theorems}).\nPrint Assumptions theorems.\n"
     end = time.monotonic() + seconds
-    for name, text in (*texts.items(), ("Assumptions.v", "\n".join(questions) + "\n")):
+    for name, text in (*texts.items(), ("Assumptions.v", question)):
         (folder / name).write_text(text, encoding="utf-8")
         try:
             done = coqc(folder, name, end - time.monotonic())
@@ -107,7 +108,7 @@ def check(folder: Path, texts: Mapping[str, str], seconds: float) -> set[str]:
             raise NotProvenError(f"Coq did not finish {name} within {seconds:g} s") from None
         if done.returncode:
             raise NotProvenError(f"Coq does not accept {name}:\n{done.stderr.strip()}")
-    return axioms(done.stdout)
+    return axioms(done.stdout)  # the answer to the question
 
 
 def coqc(folder: Path, name: str, seconds: float) -> subprocess.CompletedProcess[str]:
@@ -121,19 +122,18 @@ def coqc(folder: Path, name: str, seconds: float) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=max(0.0, seconds))
 
 
-def axioms(answers: str) -> set[str]:
-    """Return the axioms in the answers of Coq about the theorems.
+def axioms(answer: str) -> set[str]:
+    """Return the axioms in the answer of Coq to `Print Assumptions`.
 
     Raises:
-        NotProvenError: an answer is missing, or has a line that is not the name of an axiom with its type.
+        NotProvenError: it has a line that is not the name of an axiom with its type.
     """
-    lines = [line for line in answers.splitlines() if line and not line.startswith(" ")]
-    titles = [line for line in lines if line in ("Axioms:", "Closed under the global context")]
-    if len(titles) != len(THEOREMS):
-        raise NotProvenError(f"Coq answers about {len(titles)} theorems; expected {len(THEOREMS)}")
-    found = {line: re.fullmatch(r"(\S+)(?: :.*)?", line) for line in lines if line not in titles}
-    if unknown := [line for line, name in found.items() if name is None]:
-        raise NotProvenError(f"Coq says about the assumptions: {unknown[0]}")
+    title, *lines = [line for line in answer.splitlines() if line and not line.startswith(" ")] or [""]
+    if title == "Closed under the global context" and not lines:
+        return set()
+    found = {line: re.fullmatch(r"(\S+)(?: :.*)?", line) for line in lines}
+    if title != "Axioms:" or not lines or not all(found.values()):
+        raise NotProvenError(f"The answer of Coq about the assumptions is not understood:\n{answer.strip()}")
     return {name[1] for name in found.values() if name}
 
 

@@ -167,16 +167,18 @@ def test_a_proof_that_takes_too_long_is_not_proven(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "reason"),
+    "answer",
     [
-        ("Closed under the global context\n" * 6, "about 6 theorems; expected 7"),
-        ("Axioms:\nbad is assumed to be positive.\n" * 7, "bad is assumed to be positive"),
-        ("Section Variables:\na : False\n" + "Axioms:\na : False\n" * 7, "Section Variables:"),
+        "",
+        "Axioms:\n",
+        "Axioms:\nbad is assumed to be positive.\n",
+        "Section Variables:\na : False\n",
+        "Closed under the global context\na : False\n",
     ],
 )
-def test_an_answer_that_is_not_understood_is_no_proof(answers: str, reason: str) -> None:
-    with pytest.raises(NotProvenError, match=reason):
-        axioms(answers)
+def test_an_answer_that_is_not_understood_is_no_proof(answer: str) -> None:
+    with pytest.raises(NotProvenError, match="The answer of Coq about the assumptions is not understood"):
+        axioms(answer)
 
 
 def test_without_coq_the_command_says_how_to_get_it() -> None:
