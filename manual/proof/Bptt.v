@@ -98,11 +98,9 @@ Definition gradients_by (tape : Tape B D H) (T : nat) (dh : nat -> mat B H) (dh_
        Gradients.h0 := dh_T;
        Gradients.C0 := dC_T |}.
 
-Definition all_deltas_by (tape : Tape B D H) (T : nat) (dh : nat -> mat B H) (dh_T dC_T : mat B H)
-    : list (Edges B D H) :=
-  rev (List.map (fun '(t, s, δ) => δ) (steps_back tape dh T dh_T dC_T)).
-
 End Time.
 
 Definition gradients {B D H} := @gradients_by B D H deltas.
-Definition all_deltas {B D H} := @all_deltas_by B D H deltas.
+Definition all_deltas {B D H} (tape : Tape B D H) (T : nat) (dh : nat -> mat B H) (dh_T dC_T : mat B H)
+    : list (Edges B D H) :=
+  rev (List.map (fun '(t, s, δ) => δ) (steps_back deltas tape dh T dh_T dC_T)).

@@ -1,23 +1,33 @@
 (** What is proven, and what is not.
 
-    Proven, for all numbers of steps T, batch rows B, inputs D and units H, zeros included, and for all real weights,
+    Proven, for all numbers of steps T, batch rows B, inputs D and units H, 0 included, and for all real weights,
     inputs, initial states and upstream gradients: the gradients that the loop of bptt.py computes with the 26 lines
-    and the updates of derivation.py are the gradient of the loss.
+    and the updates of derivation.py are the gradient of the loss. The loss is any differentiable function of the
+    outputs h[t], h_T and C_T whose gradient there is dh, dh_T and dC_T.
 
     - [backward_is_the_gradient]: along any direction, the derivative of the loss is the inner product of the gradients
       and the direction.
-    - [every_entry]: every number in a gradient is the partial derivative it is named after.
-    - [every_edge]: every number in δ1 to δ26 is the derivative of the loss with respect to a value added there.
-    - [every_loss]: the same for every differentiable loss, if dh, dh_T and dC_T are its gradient at the outputs, and
-      along every differentiable curve of weights, input and initial states.
+    - [every_entry]: dW_f[j, k] is the partial derivative of the loss with respect to W_f[j, k], and likewise for every
+      other weight, x, h0 and C0.
+    - [every_edge]: every number in δ1 to δ26 is the derivative of the loss with respect to a number added to that entry
+      of the value on that edge. Where nothing is added, it is the loss of the unit ([loss_without_probes]).
+    - [every_loss]: the same for every differentiable loss, along every differentiable curve of weights, input and
+      initial states. The first three are about a loss that is linear in the outputs.
 
-    Misprints.v proves that each misprint of the source gives something else.
+    Misprints.v proves that with any one misprint of the source the loop does not compute the gradient of every loss:
+    each has a counterexample with T = B = D = H = 1.
 
     Not proven: anything about floating-point numbers, which round and overflow; that NumPy's operators compute what
     Matrices.v says, and that the arrays of a tape and the weights W_f to b_o are views of larger arrays; the checks of
     arguments; and manual.fused, which stacks the gates and reorders the products. Tests and ball arithmetic cover
     these. That Derivation.v and Bptt.v say what derivation.py and bptt.py say is not proven either: lines.txt has all
-    four side by side, and the test suite compares them with it. *)
+    four side by side, and the test suite compares them with it.
+
+    Notation: [is_derive f z d], of Coquelicot, says that f is differentiable at z, with derivative d, and
+    [derives A A' A0] that the matrix A ε is A0 at ε = 0, and that A' holds the derivatives of its entries there. Σ n a
+    is a 0 + … + a (n - 1), and ⟨A, B⟩ the sum of the products of corresponding entries. A prime marks a derivative or a
+    direction, and A^T is the transpose. %M and %nat only say to which type an operator belongs. [nth t l d] is
+    element t of the list l. *)
 
 From Coq Require Import Reals Lra Lia List FunctionalExtensionality.
 From Coquelicot Require Import Coquelicot.
@@ -26,14 +36,15 @@ Open Scope R_scope.
 
 (** * The loss *)
 
-(** A loss whose gradient with respect to h[t] is dh[t], with respect to h_T is dh_T, and with respect to C_T is dC_T.
-    By the chain rule ([every_loss]) no other loss has to be considered. *)
+(** The loss that is linear in the outputs, with coefficients dh, dh_T and dC_T, which are therefore its gradient.
+    [every_loss] carries the result over to every other loss. *)
 Definition loss {B H} (dh : nat -> mat B H) (dh_T dC_T : mat B H) (T : nat)
     (hs : nat -> mat B H) (h_T C_T : mat B H) : R :=
   Σ T (fun t => ⟨dh t, hs t⟩) + ⟨dh_T, h_T⟩ + ⟨dC_T, C_T⟩.
 
 (** The loss L of the outputs h[t], h_T and C_T of the unit, as a function of weights, input and initial states. *)
-Definition loss_of_unit {B D H} L (T : nat) (p : Params D H) (x : nat -> mat B D) (h0 C0 : mat B H) : R :=
+Definition loss_of_unit {B D H} (L : (nat -> mat B H) -> mat B H -> mat B H -> R) (T : nat)
+    (p : Params D H) (x : nat -> mat B D) (h0 C0 : mat B H) : R :=
   let tape := run p x h0 C0 T in
   L (fun t => tape.(Tape.hs) (t + 1)%nat) (tape.(Tape.hs) T) (tape.(Tape.Cs) T).
 
@@ -47,12 +58,13 @@ Definition inner_gradients {B D H} (T : nat) (G : Gradients.Gradients B D H)
 
 (** dh, dh_T and dC_T are the gradient of L at the outputs hs, h_T and C_T: along every differentiable curve through
     them, the derivative of L is the inner product of the gradient and the derivatives of the outputs. *)
-Definition gradient_at {B H} L (T : nat) (hs : nat -> mat B H) (h_T C_T : mat B H) dh dh_T dC_T : Prop :=
+Definition gradient_at {B H} (L : (nat -> mat B H) -> mat B H -> mat B H -> R) (T : nat)
+    (hs : nat -> mat B H) (h_T C_T : mat B H) dh dh_T dC_T : Prop :=
   forall (y : R -> nat -> mat B H) y' (u : R -> mat B H) u' (v : R -> mat B H) v',
   (forall t, (t < T)%nat -> derives (fun ε => y ε t) (y' t) (hs t)) -> derives u u' h_T -> derives v v' C_T ->
   is_derive (fun ε => L (y ε) (u ε) (v ε)) 0 (Σ T (fun t => ⟨dh t, y' t⟩) + ⟨dh_T, u'⟩ + ⟨dC_T, v'⟩).
 
-Theorem every_loss {B D H} L T (dh : nat -> mat B H) dh_T dC_T
+Theorem every_loss {B D H} (L : (nat -> mat B H) -> mat B H -> mat B H -> R) T (dh : nat -> mat B H) dh_T dC_T
     (p : R -> Params D H) p' p0 (x : R -> nat -> mat B D) x' x0
     (h0 : R -> mat B H) h0' h00 (C0 : R -> mat B H) C0' C00 :
   (forall w, derives (fun ε => p ε w) (p' w) (p0 w)) -> (forall t, derives (fun ε => x ε t) (x' t) (x0 t)) ->
@@ -124,8 +136,11 @@ Definition same_weight (v w : weight) : {v = w} + {v <> w}.
 Proof. decide equality. Defined.
 
 (** The directions along which one number moves: an entry of a weight, of x at step t, of h0 or C0. *)
-Definition entry_of (w : weight) (j k : nat) : Params D H := fun v => if same_weight v w then unit_mat j k else zero.
-Definition entry_at (t j k : nat) : nat -> mat B D := fun q => if Nat.eqb q t then unit_mat j k else zero.
+Definition weight_entry (w : weight) (j k : nat) : Params D H :=
+  fun v => if same_weight v w then single_entry j k else zero.
+Definition x_entry (t j k : nat) : nat -> mat B D := fun q => if Nat.eqb q t then single_entry j k else zero.
+
+(** The directions along which no weight moves, and no x. *)
 Definition no_weight : Params D H := fun w => zero.
 Definition no_x : nat -> mat B D := fun t => zero.
 
@@ -137,23 +152,23 @@ Proof. apply Σ_zero. intros. apply inner_zero_r. Qed.
 
 Theorem every_entry :
   (forall w j k, (j < @rows D H w)%nat -> (k < H)%nat ->
-    is_derive (along (entry_of w j k) no_x zero zero) 0 (G.(Gradients.params) w j k)) /\
+    is_derive (along (weight_entry w j k) no_x zero zero) 0 (G.(Gradients.params) w j k)) /\
   (forall t j k, (t < T)%nat -> (j < B)%nat -> (k < D)%nat ->
-    is_derive (along no_weight (entry_at t j k) zero zero) 0 (G.(Gradients.x) t j k)) /\
+    is_derive (along no_weight (x_entry t j k) zero zero) 0 (G.(Gradients.x) t j k)) /\
   (forall j k, (j < B)%nat -> (k < H)%nat ->
-    is_derive (along no_weight no_x (unit_mat j k) zero) 0 (G.(Gradients.h0) j k)) /\
+    is_derive (along no_weight no_x (single_entry j k) zero) 0 (G.(Gradients.h0) j k)) /\
   (forall j k, (j < B)%nat -> (k < H)%nat ->
-    is_derive (along no_weight no_x zero (unit_mat j k)) 0 (G.(Gradients.C0) j k)).
+    is_derive (along no_weight no_x zero (single_entry j k)) 0 (G.(Gradients.C0) j k)).
 Proof.
   split; [|split; [|split]]; intros; (eapply derives_eq; [apply backward_is_the_gradient|]); cbv zeta;
     fold tape; fold G; unfold inner_gradients; rewrite ?inner_no_weight, ?inner_no_x, ?inner_zero_r.
-  - rewrite <- (inner_unit (G.(Gradients.params) w) j k) by assumption.
-    unfold inner_params, total, weights, entry_of. destruct w; simpl; rewrite !inner_zero_r; ring.
+  - rewrite <- (inner_single_entry (G.(Gradients.params) w) j k) by assumption.
+    unfold inner_params, total, weights, weight_entry. destruct w; simpl; rewrite !inner_zero_r; ring.
   - rewrite (Σ_single T t);
-      [|assumption|intros q N; unfold entry_at; apply Nat.eqb_neq in N; rewrite N; apply inner_zero_r].
-    unfold entry_at. rewrite Nat.eqb_refl, inner_unit by assumption. ring.
-  - rewrite inner_unit by assumption. ring.
-  - rewrite inner_unit by assumption. ring.
+      [|assumption|intros q N; unfold x_entry; apply Nat.eqb_neq in N; rewrite N; apply inner_zero_r].
+    unfold x_entry. rewrite Nat.eqb_refl, inner_single_entry by assumption. ring.
+  - rewrite inner_single_entry by assumption. ring.
+  - rewrite inner_single_entry by assumption. ring.
 Qed.
 
 (** * Every edge *)
@@ -167,13 +182,14 @@ Definition loss_with_probes (a' : nat -> Edges B D H) (ε : R) : R :=
 Definition same_edge (m n : edge) : {m = n} + {m <> n}.
 Proof. decide equality. Defined.
 
-Definition entry_on (t : nat) (n : edge) (j k : nat) : nat -> Edges B D H :=
-  fun q m => if Nat.eqb q t then if same_edge m n then unit_mat j k else zero else zero.
+(** 1 added to entry j, k of the value on edge n of step t. *)
+Definition edge_entry (t : nat) (n : edge) (j k : nat) : nat -> Edges B D H :=
+  fun q m => if Nat.eqb q t then if same_edge m n then single_entry j k else zero else zero.
 
 Theorem every_edge t n j k : (t < T)%nat -> (j < B)%nat -> (k < @width D H n)%nat ->
-  is_derive (loss_with_probes (entry_on t n j k)) 0 (nth t (all_deltas tape T dh dh_T dC_T) no_probes n j k).
+  is_derive (loss_with_probes (edge_entry t n j k)) 0 (nth t (all_deltas tape T dh dh_T dC_T) no_probes n j k).
 Proof.
-  intros Lt Lj Lk. set (a' := entry_on t n j k).
+  intros Lt Lj Lk. set (a' := edge_entry t n j k).
   pose proof (adjoint_time no_weight p no_x x zero h0 zero C0 a' dh T dh_T dC_T) as A. cbv zeta beta in A.
   fold tape in A. fold G in A.
   rewrite inner_no_weight, inner_no_x, !inner_zero_r, !Rplus_0_l in A.
@@ -191,14 +207,14 @@ Proof.
     + eapply derive_inner. exact Nh.
     + eapply derive_inner. exact NC.
   - rewrite A. unfold tape.
-    rewrite (Σ_single T t) by (assumption || (intros q N; unfold a', entry_on, inner_edges, total, edges;
+    rewrite (Σ_single T t) by (assumption || (intros q N; unfold a', edge_entry, inner_edges, total, edges;
       apply Nat.eqb_neq in N; rewrite N, !inner_zero_r; ring)).
-    set (δ := nth t _ no_probes). rewrite <- (inner_unit (δ n) j k) by assumption.
-    unfold a', entry_on, inner_edges, total, edges. rewrite Nat.eqb_refl.
+    set (δ := nth t _ no_probes). rewrite <- (inner_single_entry (δ n) j k) by assumption.
+    unfold a', edge_entry, inner_edges, total, edges. rewrite Nat.eqb_refl.
     destruct n; simpl; rewrite !inner_zero_r; ring.
 Qed.
 
-(** At ε = 0 no probe is left, and it is the loss of the unit. *)
+(** At ε = 0 the probes are 0, and [loss_with_probes] is the loss of the unit. *)
 Theorem loss_without_probes a' : loss_with_probes a' 0 = loss_of_unit (loss dh dh_T dC_T T) T p x h0 C0.
 Proof.
   unfold loss_with_probes, loss_of_unit, loss. cbv zeta.

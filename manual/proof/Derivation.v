@@ -28,7 +28,7 @@ Definition rows (w : weight) : nat :=
   match w with W_f | W_i | W_g | W_o => H | U_f | U_i | U_g | U_o => D | b_f | b_i | b_g | b_o => 1%nat end.
 Definition Params := forall w : weight, mat (rows w) H.
 
-(** The values on the edges to x are as wide as x, all others as wide as h. *)
+(** The values on the edges that carry x have D columns, all others H. *)
 Definition width (n : edge) : nat := match n with e17 | e19 | e21 | e23 | e26 => D | _ => H end.
 Definition Edges := forall n : edge, mat B (width n).
 

@@ -1,6 +1,6 @@
 (** Matrices that depend on a real number ε, and their derivatives at ε = 0. *)
 
-From Coq Require Import Reals Lra Lia.
+From Coq Require Import Reals Lra.
 From Coquelicot Require Import Coquelicot.
 From LSTM Require Import Matrices.
 Open Scope R_scope.

@@ -1,5 +1,6 @@
-(** Finite sums, matrices and their inner product. The five rules of DERIVATION.md appear here as the adjoints of
-    the operations on matrices: each says how the inner product with a result becomes one with an operand. *)
+(** Finite sums, matrices and their inner product. Each of the five rules of DERIVATION.md appears here as an equation:
+    if the derivative of the loss is the inner product of δ and the change of a result, it is that of another δ and the
+    change of an operand. This other δ is called the adjoint. *)
 
 From Coq Require Import Reals Lra Lia List FunctionalExtensionality.
 Open Scope R_scope.
@@ -65,7 +66,7 @@ Definition map {m n} (φ : R -> R) (A : mat m n) : mat m n := Mat (fun j k => φ
 Definition scale {m n} (c : R) (A : mat m n) : mat m n := Mat (fun j k => c * A j k).
 
 (** The matrix whose entry j, k is 1, and whose other entries are 0. *)
-Definition unit_mat {m n} (j k : nat) : mat m n :=
+Definition single_entry {m n} (j k : nat) : mat m n :=
   Mat (fun a b => if andb (Nat.eqb a j) (Nat.eqb b k) then 1 else 0).
 
 Infix "+" := add : mat_scope.
@@ -103,14 +104,14 @@ Proof. entrywise. Qed.
 Lemma inner_fork {m n} (A B E : mat m n) : ⟨A + B, E⟩ = ⟨A, E⟩ + ⟨B, E⟩.
 Proof. entrywise. Qed.
 
-(** The rule for products, and for functions, whose derivative is the other factor. *)
+(** The rule for products: times the other factor. The rule for functions is the same; the derivative is the factor. *)
 Lemma inner_mul_l {m n} (A B E : mat m n) : ⟨A, B * E⟩ = ⟨A * E, B⟩.
 Proof. entrywise. Qed.
 
 Lemma inner_mul_r {m n} (A B E : mat m n) : ⟨A, B * E⟩ = ⟨A * B, E⟩.
 Proof. entrywise. Qed.
 
-(** The rule for matrix products: times the transpose, for the left operand and for the right one, the weight. *)
+(** The rule for matrix products: times the transpose. The second equation is for the weight, the right operand. *)
 Lemma inner_matmul_l {l m n} (A : mat l n) (B : mat l m) (E : mat m n) : ⟨A, B @ E⟩ = ⟨A @ E^T, B⟩.
 Proof.
   unfold inner; simpl. apply Σ_ext; intros j _.
@@ -149,13 +150,13 @@ Proof. apply Σ_zero; intros. apply Σ_zero; intros. apply Rmult_0_l. Qed.
 Lemma inner_zero_r {m n} (A : mat m n) : ⟨A, zero⟩ = 0.
 Proof. apply Σ_zero; intros. apply Σ_zero; intros. apply Rmult_0_r. Qed.
 
-Lemma inner_unit {m n} (A : mat m n) j k : (j < m)%nat -> (k < n)%nat -> ⟨A, unit_mat j k⟩ = A j k.
+Lemma inner_single_entry {m n} (A : mat m n) j k : (j < m)%nat -> (k < n)%nat -> ⟨A, single_entry j k⟩ = A j k.
 Proof.
-  intros Lj Lk. unfold inner, unit_mat. simpl.
+  intros Lj Lk. unfold inner, single_entry. simpl.
   rewrite (Σ_single m j), (Σ_single n k), !Nat.eqb_refl; try assumption; simpl; try ring.
   - intros q N. apply Nat.eqb_neq in N. rewrite N, Bool.andb_false_r. ring.
   - intros q N. apply Nat.eqb_neq in N. apply Σ_zero. intros b _. rewrite N. simpl. ring.
 Qed.
 
 (** From here on the operations are used by these rules alone, because unfolding them makes Coq run out of time. *)
-#[global] Opaque zero add mul matmul transpose add_bias sum0 map scale unit_mat inner.
+#[global] Opaque zero add mul matmul transpose add_bias sum0 map scale single_entry inner.

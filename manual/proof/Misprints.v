@@ -1,7 +1,7 @@
 (** The three misprints of the source: with any one of them the loop does not compute the gradient of the loss. The
     counterexamples have one step, one batch row, one input and one unit. *)
 
-From Coq Require Import Reals Lra Lia List.
+From Coq Require Import Reals Lra List.
 From Coquelicot Require Import Coquelicot.
 From LSTM Require Import Matrices Derivatives Derivation Bptt Probes Step Time Correctness.
 Open Scope R_scope.
@@ -15,7 +15,7 @@ Section Printed.
 Context {B D H : nat}.
 
 (** δ8 = δ7 · δ4 instead of δ7 + δ4. The other lines do not use δ4, so that they are those of [deltas] if it is given
-    δ7 · δ4 - δ7 as δ4. *)
+    δ7 · δ4 - δ7 as δ4. Only [δ e4] differs, which nothing reads. *)
 Definition misprint_8 (p : Params D H) (s : Step B D H) (δ1 δ2 δ4 : mat B H) : Edges B D H :=
   let δ7 := deltas p s δ1 δ2 δ4 e7 in deltas p s δ1 δ2 (δ7 * δ4 + scale (-1) δ7)%M.
 
@@ -48,7 +48,7 @@ Definition misprint_23 {B H} (p : Params H H) (s : Step B H H) (δ1 δ2 δ4 : ma
 
 (** * Counterexamples *)
 
-(** With these 26 lines, the loop of bptt.py computes the gradient of every loss. *)
+(** Whether, with these 26 lines, the loop of bptt.py computes the gradient of every loss. *)
 Definition correct {B D H} (step_deltas : Params D H -> Step B D H -> mat B H -> mat B H -> mat B H -> Edges B D H) T :=
   forall p x h0 C0 dh dh_T dC_T p' x' h0' C0',
   is_derive (loss_along T p x h0 C0 dh dh_T dC_T p' x' h0' C0') 0

@@ -46,7 +46,7 @@ Proof.
   unfold probed_outputs, probed_h, probed_C. simpl. destruct (probed_states p a x h0 C0 t). split; reflexivity.
 Qed.
 
-(** * Without probes it is the unit *)
+(** * The unit is the one without probes *)
 
 Lemma step_without_probes p x h_prev C_prev :
   let s := step p x h_prev C_prev in

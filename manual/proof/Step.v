@@ -19,7 +19,7 @@ Definition gate' (h_prev : mat B H) (x : mat B D) (W : mat H H) (U : mat D H)
     (h_prev' : mat B H) (x' : mat B D) (W' : mat H H) (U' : mat D H) (b' : mat 1 H) : mat B H :=
   ((h_prev' @ W + h_prev @ W') + (x' @ U + x @ U') +ᵇ b')%M.
 
-(** A prime denotes the derivative of the value without it; s holds the values. *)
+(** A primed name is the derivative of the unprimed one; s holds the values at ε = 0. *)
 Definition step' (p p' : Params D H) (a' : Edges B D H) (s : Step B D H) (x' : mat B D) (h_prev' C_prev' : mat B H)
     : Outputs B H := (
   let h_prev' := h_prev' + a' e25 in
@@ -89,6 +89,11 @@ Proof.
   rewrite (inner_matmul_l _ x'), (inner_matmul_r _ x). ring.
 Qed.
 
+(** What is added before a factor receives the gradient times the factor; what is added after it, the gradient. *)
+Lemma inner_branch {m n} (δ value' before' factor after' : mat m n) :
+  ⟨δ, (value' + before') * factor + after'⟩ = ⟨δ * factor, value'⟩ + ⟨δ * factor, before'⟩ + ⟨δ, after'⟩.
+Proof. now rewrite inner_add, inner_mul_l, inner_add. Qed.
+
 Theorem adjoint_step p p' a' s x' h_prev' C_prev' (δ1 δ2 δ4 : mat B H) :
   let δ := deltas p s δ1 δ2 δ4 in
   let q' := step' p p' a' s x' h_prev' C_prev' in
@@ -105,8 +110,7 @@ Proof.
   assert (E3 : ⟨δ1, h'⟩ + ⟨δ2, h'⟩ = ⟨δ e5, t'⟩ + ⟨δ e6, o'⟩ + ⟨δ e3, a' e3⟩).
   { rewrite <- inner_fork. change (δ1 + δ2)%M with (δ e3). unfold h'.
     rewrite !inner_add, inner_mul_l, inner_mul_r. reflexivity. }
-  assert (E5 : ⟨δ e5, t'⟩ = ⟨δ e7, c'⟩ + ⟨δ e7, a' e7⟩ + ⟨δ e5, a' e5⟩).
-  { unfold t'. rewrite inner_add, inner_mul_l, inner_add. reflexivity. }
+  assert (E5 : ⟨δ e5, t'⟩ = ⟨δ e7, c'⟩ + ⟨δ e7, a' e7⟩ + ⟨δ e5, a' e5⟩) by apply inner_branch.
   assert (E8 : ⟨δ e7, c'⟩ + ⟨δ4, c'⟩ = ⟨δ e11, C_prev'⟩ + ⟨δ e11, a' e11⟩ + ⟨δ e12, f'⟩ + ⟨δ e10, i'⟩ + ⟨δ e9, g'⟩
     + ⟨δ e8, a' e8⟩).
   { rewrite <- inner_fork. change (δ e7 + δ4)%M with (δ e8). unfold c'.
@@ -114,14 +118,10 @@ Proof.
     rewrite (inner_add _ C_prev').
     change (δ e8 * s.(f))%M with (δ e11). change (δ e8 * s.(C_prev))%M with (δ e12).
     change (δ e8 * s.(g))%M with (δ e10). change (δ e8 * s.(i))%M with (δ e9). cbn [width]. ring. }
-  assert (Ef : ⟨δ e12, f'⟩ = ⟨δ e16, zf'⟩ + ⟨δ e16, a' e16⟩ + ⟨δ e12, a' e12⟩).
-  { unfold f'. rewrite inner_add, inner_mul_l, inner_add. reflexivity. }
-  assert (Ei : ⟨δ e10, i'⟩ = ⟨δ e15, zi'⟩ + ⟨δ e15, a' e15⟩ + ⟨δ e10, a' e10⟩).
-  { unfold i'. rewrite inner_add, inner_mul_l, inner_add. reflexivity. }
-  assert (Eg : ⟨δ e9, g'⟩ = ⟨δ e14, zg'⟩ + ⟨δ e14, a' e14⟩ + ⟨δ e9, a' e9⟩).
-  { unfold g'. rewrite inner_add, inner_mul_l, inner_add. reflexivity. }
-  assert (Eo : ⟨δ e6, o'⟩ = ⟨δ e13, zo'⟩ + ⟨δ e13, a' e13⟩ + ⟨δ e6, a' e6⟩).
-  { unfold o'. rewrite inner_add, inner_mul_l, inner_add. reflexivity. }
+  assert (Ef : ⟨δ e12, f'⟩ = ⟨δ e16, zf'⟩ + ⟨δ e16, a' e16⟩ + ⟨δ e12, a' e12⟩) by apply inner_branch.
+  assert (Ei : ⟨δ e10, i'⟩ = ⟨δ e15, zi'⟩ + ⟨δ e15, a' e15⟩ + ⟨δ e10, a' e10⟩) by apply inner_branch.
+  assert (Eg : ⟨δ e9, g'⟩ = ⟨δ e14, zg'⟩ + ⟨δ e14, a' e14⟩ + ⟨δ e9, a' e9⟩) by apply inner_branch.
+  assert (Eo : ⟨δ e6, o'⟩ = ⟨δ e13, zo'⟩ + ⟨δ e13, a' e13⟩ + ⟨δ e6, a' e6⟩) by apply inner_branch.
   assert (E25 : forall A, ⟨δ e25, A⟩ = ⟨δ e18, A⟩ + ⟨δ e20, A⟩ + ⟨δ e22, A⟩ + ⟨δ e24, A⟩).
   { intros. change (δ e25) with (δ e18 + δ e20 + δ e22 + δ e24)%M. now rewrite !inner_fork. }
   assert (E26 : forall A, ⟨δ e26, A⟩ = ⟨δ e17, A⟩ + ⟨δ e19, A⟩ + ⟨δ e21, A⟩ + ⟨δ e23, A⟩).

@@ -1,7 +1,6 @@
 (** All steps: what the tape holds, the derivative of the outputs, and the adjoint of the loop over time. *)
 
 From Coq Require Import Reals Lra Lia List.
-From Coquelicot Require Import Coquelicot.
 From LSTM Require Import Matrices Derivatives Derivation Bptt Probes Step.
 Open Scope R_scope.
 
@@ -10,7 +9,7 @@ Context {B D H : nat}.
 
 (** * The tape *)
 
-Section Tape.
+Section Run.
 Variables (p : Params D H) (x : nat -> mat B D) (h0 C0 : mat B H).
 
 Definition h_at t := (run p x h0 C0 t).(Tape.hs) t.
@@ -47,15 +46,16 @@ Proof.
     + symmetry. apply run_states. lia.
 Qed.
 
-Lemma h_at_S t : h_at (S t) = (step p (x t) (h_at t) (C_at t)).(h) /\ C_at (S t) = (step p (x t) (h_at t) (C_at t)).(C).
+Lemma next_states t :
+  h_at (S t) = (step p (x t) (h_at t) (C_at t)).(h) /\ C_at (S t) = (step p (x t) (h_at t) (C_at t)).(C).
 Proof.
   unfold h_at, C_at. simpl. unfold set. rewrite Nat.add_1_r, Nat.eqb_refl. split; reflexivity.
 Qed.
-End Tape.
+End Run.
 
 (** * The derivative of the outputs *)
 
-(** Weights, input, initial states and probes depend on ε; at ε = 0 they are p0, x0, h00 and C00, and no probe. *)
+(** Weights, input, initial states and probes depend on ε. At ε = 0 they are p0, x0, h00 and C00, and the probes 0. *)
 Variables (p : R -> Params D H) (x : R -> nat -> mat B D) (h0 C0 : R -> mat B H) (a : R -> nat -> Edges B D H).
 Variables (p' p0 : Params D H) (x' x0 : nat -> mat B D) (h0' h00 C0' C00 : mat B H) (a' : nat -> Edges B D H).
 Hypothesis Ep : forall w, derives (fun ε => p ε w) (p' w) (p0 w).
@@ -81,7 +81,7 @@ Proof.
   induction t as [|t [IHh IHC]]; [split; assumption|].
   destruct (derives_step p p' p0 (fun ε => a ε t) (a' t) (fun ε => x ε t) (x' t) (x0 t) _ _ _ _ _ _
     Ep (Ea t) (Ex t) IHh IHC) as [_ [Nh NC]].
-  destruct (h_at_S p0 x0 h00 C00 t) as [-> ->].
+  destruct (next_states p0 x0 h00 C00 t) as [-> ->].
   split; [eapply derives_ext; [|exact Nh]|eapply derives_ext; [|exact NC]]; intros ε; apply probed_next.
 Qed.
 
@@ -89,7 +89,7 @@ Lemma derives_outputs t :
   derives (fun ε => (probed_outputs (p ε) (a ε) (x ε) (h0 ε) (C0 ε) t).(h_out)) (outputs' t).(h_out)
     (h_at p0 x0 h00 C00 (S t)).
 Proof.
-  destruct (derives_states t) as [IHh IHC]. rewrite (proj1 (h_at_S _ _ _ _ _)).
+  destruct (derives_states t) as [IHh IHC]. rewrite (proj1 (next_states _ _ _ _ _)).
   apply (derives_step p p' p0 (fun ε => a ε t) (a' t) (fun ε => x ε t) (x' t) (x0 t) _ _ _ _ _ _
     Ep (Ea t) (Ex t) IHh IHC).
 Qed.
@@ -97,15 +97,12 @@ Qed.
 (** * The adjoint of the loop *)
 
 (** A later iteration of the loop does not overwrite the gradient of x that an earlier one stored. *)
-Lemma x_kept (tape : Tape.Tape B D H) dh T δ25 δ11 G t : (T <= t)%nat ->
+Lemma dx_kept (tape : Tape.Tape B D H) dh T δ25 δ11 G t : (T <= t)%nat ->
   (fold_left accumulate (steps_back deltas tape dh T δ25 δ11) G).(Gradients.x) t = G.(Gradients.x) t.
 Proof.
   revert δ25 δ11 G; induction T as [|T IH]; intros δ25 δ11 G L; simpl; [reflexivity|].
   rewrite IH by lia. simpl. unfold set. destruct (Nat.eqb_spec t T); [lia|reflexivity].
 Qed.
-
-(** The list that the loop yields. *)
-Notation yields tape dh T δ25 δ11 := (steps_back deltas tape dh T δ25 δ11).
 
 Lemma inner_params_plus (q r : Params D H) :
   inner_params (fun w => q w + r w)%M p' = inner_params q p' + inner_params r p'.
@@ -115,12 +112,12 @@ Proof. unfold inner_params, total, weights. rewrite !inner_fork. ring. Qed.
 Lemma adjoint_loop (tape : Tape.Tape B D H) dh T δ25 δ11 G :
   tape.(Tape.params) = p0 -> (forall t, (t < T)%nat -> step_of tape t = s t) ->
   G.(Gradients.h0) = δ25 -> G.(Gradients.C0) = δ11 ->
-  let N := fold_left accumulate (yields tape dh T δ25 δ11) G in
+  let N := fold_left accumulate (steps_back deltas tape dh T δ25 δ11) G in
   Σ T (fun t => ⟨dh t, (outputs' t).(h_out)⟩) + ⟨δ25, fst (states' T)⟩ + ⟨δ11, snd (states' T)⟩
     + inner_params G.(Gradients.params) p'
   = inner_params N.(Gradients.params) p' + Σ T (fun t => ⟨N.(Gradients.x) t, x' t⟩)
     + ⟨N.(Gradients.h0), h0'⟩ + ⟨N.(Gradients.C0), C0'⟩
-    + total (yields tape dh T δ25 δ11) (fun '(t, s, δ) => inner_edges δ (a' t)).
+    + total (steps_back deltas tape dh T δ25 δ11) (fun '(t, s, δ) => inner_edges δ (a' t)).
 Proof.
   intros Etape. revert δ25 δ11 G; induction T as [|T IH]; intros δ25 δ11 G Es <- <- N; [unfold N; simpl; ring|].
   unfold N; cbn [Σ steps_back fold_left total]. clear N. cbv zeta.
@@ -128,7 +125,7 @@ Proof.
   set (δ := deltas p0 (s T) (dh T) G.(Gradients.h0) G.(Gradients.C0)).
   set (K := accumulate G (T, s T, δ)).
   specialize (IH (δ e25) (δ e11) K (fun t L => Es t (Nat.lt_lt_succ_r t T L)) eq_refl eq_refl). cbv zeta in IH.
-  rewrite (x_kept tape dh T (δ e25) (δ e11) K T (le_n T)).
+  rewrite (dx_kept tape dh T (δ e25) (δ e11) K T (le_n T)).
   pose proof (adjoint_step p0 p' (a' T) (s T) (x' T) (fst (states' T)) (snd (states' T)) (dh T) G.(Gradients.h0)
     G.(Gradients.C0)) as A.
   cbv zeta in A. fold δ in A.
@@ -141,21 +138,21 @@ Proof.
   clearbody K δ. cbn [width] in *. lra.
 Qed.
 
-(** The edges of step t are entry t of what all_deltas returns. *)
-Lemma length_yields (tape : Tape.Tape B D H) dh T δ25 δ11 : length (yields tape dh T δ25 δ11) = T.
+Lemma length_steps_back (tape : Tape.Tape B D H) dh T δ25 δ11 : length (steps_back deltas tape dh T δ25 δ11) = T.
 Proof. revert δ25 δ11; induction T as [|T IH]; intros; simpl; [reflexivity|now rewrite IH]. Qed.
 
-Lemma total_yields (tape : Tape.Tape B D H) dh T δ25 δ11 :
-  total (yields tape dh T δ25 δ11) (fun '(t, s, δ) => inner_edges δ (a' t)) =
+(** The edges of step t are entry t of what all_deltas returns. *)
+Lemma total_edges (tape : Tape.Tape B D H) dh T δ25 δ11 :
+  total (steps_back deltas tape dh T δ25 δ11) (fun '(t, s, δ) => inner_edges δ (a' t)) =
   Σ T (fun t => inner_edges (nth t (all_deltas tape T dh δ25 δ11) no_probes) (a' t)).
 Proof.
   revert δ25 δ11; induction T as [|T IH]; intros δ25 δ11; [reflexivity|].
   cbn [Σ total steps_back]. cbv zeta. rewrite IH, Rplus_comm.
-  unfold all_deltas, all_deltas_by. cbn [steps_back List.map rev]. cbv zeta.
+  unfold all_deltas. cbn [steps_back List.map rev]. cbv zeta.
   f_equal.
   - apply Σ_ext. intros t Lt. rewrite app_nth1; [reflexivity|].
-    now rewrite rev_length, map_length, length_yields.
-  - rewrite app_nth2; rewrite rev_length, map_length, length_yields; [|lia]. now rewrite Nat.sub_diag.
+    now rewrite rev_length, map_length, length_steps_back.
+  - rewrite app_nth2; rewrite rev_length, map_length, length_steps_back; [|lia]. now rewrite Nat.sub_diag.
 Qed.
 
 (** The derivatives of the outputs, weighted by the upstream gradients, are the direction weighted by the gradients. *)
@@ -167,7 +164,7 @@ Theorem adjoint_time dh T dh_T dC_T :
   inner_params G.(Gradients.params) p' + Σ T (fun t => ⟨G.(Gradients.x) t, x' t⟩)
     + ⟨G.(Gradients.h0), h0'⟩ + ⟨G.(Gradients.C0), C0'⟩ + Σ T (fun t => inner_edges (δ t) (a' t)).
 Proof.
-  intros tape G δ. unfold δ. rewrite <- total_yields.
+  intros tape G δ. unfold δ. rewrite <- total_edges.
   unfold G, gradients, gradients_by. rewrite <- adjoint_loop; try reflexivity.
   - unfold inner_params, total, weights. cbn [Gradients.params]. rewrite !inner_zero_l. ring.
   - apply run_params.

@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from lstm_oracle.verify.proof import NotProvenError, check, files, require_coq
 
@@ -57,7 +55,7 @@ def changes(text: str) -> Iterator[tuple[str, str]]:
     lines = text.splitlines(keepends=True)
     for index, line in enumerate(lines):
         for pattern, by in CHANGES.items():
-            if not line.startswith("(*") and re.search(pattern, line):
+            if re.search(pattern, line) and not line.startswith("(*"):
                 changed = re.sub(pattern, by, line, count=1)
                 yield changed.strip(), "".join([*lines[:index], changed, *lines[index + 1 :]])
                 break
@@ -65,11 +63,10 @@ def changes(text: str) -> Iterator[tuple[str, str]]:
 
 def accepted(texts: Mapping[str, str]) -> bool:
     """Return whether Coq accepts a proof."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            check(Path(folder), texts, 300)
-        except NotProvenError:
-            return False
+    try:
+        check(texts, 300)
+    except NotProvenError:
+        return False
     return True
 
 
@@ -82,12 +79,13 @@ def main() -> int:
     texts = files()
     if not accepted(texts):
         sys.exit("Coq does not accept the proof as it is")
-    changed = [(name, *change) for name in ("Derivation.v", "Bptt.v") for change in changes(texts[name])]
+    mutants = [(name, *change) for name in ("Derivation.v", "Bptt.v") for change in changes(texts[name])]
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = pool.map(lambda change: accepted(texts | {change[0]: change[2]}), changed)
-        survivors = [f"{name}: {line}" for (name, line, _), survives in zip(changed, results, strict=True) if survives]
-    print(f"{len(changed)} lines changed, one at a time; Coq stopped at {len(changed) - len(survivors)}.")
-    print("\n".join(f"accepted: {survivor}" for survivor in survivors), end="\n" if survivors else "")
+        results = pool.map(lambda change: accepted(texts | {change[0]: change[2]}), mutants)
+        survivors = [f"{name}: {line}" for (name, line, _), survives in zip(mutants, results, strict=True) if survives]
+    print(f"{len(mutants)} lines changed, one at a time; Coq stopped at {len(mutants) - len(survivors)}.")
+    for survivor in survivors:
+        print(f"accepted: {survivor}")
     return 1 if survivors else 0
 
 

@@ -38,11 +38,11 @@ MISSING = (
     "Coq with Coquelicot is not installed: apt install coq libcoq-coquelicot, or\n"
     "opam repo add coq-released https://coq.inria.fr/opam/released && opam install coq coq-coquelicot"
 )
-CHECKED = PROOF.parents[1] / ".proof"  # the digest of the sources that Coq accepted last, and its version
+CHECKED = PROOF.parents[1] / ".proof"  # a digest of what Coq accepted last, and the version of Coq
 
 
 class NotProvenError(Exception):
-    """Coq does not accept the proof, or the proof assumes more than it may, or it is of other code."""
+    """Coq does not accept the proof, the proof assumes more than it may, or its lines are not those of the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,16 @@ class Proof:
 
 
 def known_proof() -> Proof | None:
-    """Compare the proof with the code, and look up whether Coq accepted it here; None if its sources are not here."""
+    """Return how the proof compares with the code, and whether Coq accepted it; None if its sources are not here."""
     try:
         compared, texts = pairs(sources()), files()
     except FileNotFoundError:
         return None
     try:
-        known, version = CHECKED.read_text(encoding="utf-8").split("\n")[:2]
+        accepted, version = CHECKED.read_text(encoding="utf-8").split("\n")[:2]
     except (OSError, ValueError):
-        known = version = ""
-    return Proof(tuple((a, b) for a, b in compared if a != b), version if known == digest(texts) else "")
+        accepted = version = ""
+    return Proof(tuple((a, b) for a, b in compared if a != b), version if accepted == digest(texts) else "")
 
 
 def files() -> dict[str, str]:
@@ -82,13 +82,12 @@ def digest(texts: Mapping[str, str]) -> str:
     return hashlib.sha256("\0".join([*texts, *texts.values(), *asked]).encode()).hexdigest()
 
 
-def check(folder: Path, texts: Mapping[str, str], seconds: float) -> set[str]:
+def check(texts: Mapping[str, str], seconds: float) -> set[str]:
     """Check a proof with Coq, and return the axioms that its theorems assume.
 
     Args:
-        folder: an empty folder for what Coq writes.
         texts: the texts of the files by name, each after those that it depends on.
-        seconds: for all files together.
+        seconds: the time limit for all files together.
 
     Raises:
         NotProvenError: Coq does not accept a file, runs out of time, or a file admits what it does not prove.
@@ -100,18 +99,19 @@ def check(folder: Path, texts: Mapping[str, str], seconds: float) -> set[str]:
     theorems = ", ".join(f"@LSTM.{name}" for name in THEOREMS)
     question = f"From LSTM Require {modules}.\nDefinition theorems := ({theorems}).\nPrint Assumptions theorems.\n"
     end = time.monotonic() + seconds
-    for name, text in (*texts.items(), ("Assumptions.v", question)):
-        (folder / name).write_text(text, encoding="utf-8")
-        try:
-            done = coqc(folder, name, end - time.monotonic())
-        except subprocess.TimeoutExpired:
-            raise NotProvenError(f"Coq did not finish {name} within {seconds:g} s") from None
-        if done.returncode:
-            raise NotProvenError(f"Coq does not accept {name}:\n{done.stderr.strip()}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (*texts.items(), ("Assumptions.v", question)):
+            Path(folder, name).write_text(text, encoding="utf-8")
+            try:
+                done = coqc(folder, name, end - time.monotonic())
+            except subprocess.TimeoutExpired:
+                raise NotProvenError(f"Coq did not finish the proof within {seconds:g} s; it was at {name}") from None
+            if done.returncode:
+                raise NotProvenError(f"Coq does not accept {name}:\n{done.stderr.strip()}")
     return axioms(done.stdout)  # the answer to the question
 
 
-def coqc(folder: Path, name: str, seconds: float) -> subprocess.CompletedProcess[str]:
+def coqc(folder: str, name: str, seconds: float) -> subprocess.CompletedProcess[str]:
     """Compile a file in a folder.
 
     Raises:
@@ -142,7 +142,7 @@ def require_coq() -> str:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "A.v").write_text("From Coquelicot Require Import Coquelicot.\n", encoding="utf-8")
         try:
-            installed = coqc(Path(folder), "A.v", 60).returncode == 0
+            installed = coqc(folder, "A.v", 60).returncode == 0
         except OSError:
             installed = False
     if not installed:
@@ -159,7 +159,9 @@ def main() -> int:
     version, start = require_coq(), time.monotonic()
     try:
         texts = require_same_lines()
-        assumed = check_assumptions(texts, options.seconds)
+        assumed = check(texts, options.seconds)
+        if unknown := assumed - ASSUMPTIONS:
+            raise NotProvenError(f"The theorems assume {', '.join(sorted(unknown))}")
     except NotProvenError as error:
         CHECKED.unlink(missing_ok=True)
         print(f"{error}\nNOT PROVEN", file=sys.stderr)
@@ -186,19 +188,6 @@ def require_same_lines() -> dict[str, str]:
         lines = [f"expected: {a or 'nothing'}\nfound:    {b or 'nothing'}" for a, b in proof.different]
         raise NotProvenError("\n".join(["The lines of the code and the proof are not those of lines.txt.", *lines]))
     return files()
-
-
-def check_assumptions(texts: Mapping[str, str], seconds: float) -> set[str]:
-    """Check the proof with Coq, and return the axioms that it assumes.
-
-    Raises:
-        NotProvenError: Coq does not accept it, or it assumes more than the real numbers do.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        found = check(Path(folder), texts, seconds)
-    if unknown := found - ASSUMPTIONS:
-        raise NotProvenError(f"The theorems assume {', '.join(sorted(unknown))}")
-    return found
 
 
 def statement(text: str, theorem: str) -> str:

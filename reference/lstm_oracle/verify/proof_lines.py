@@ -1,7 +1,8 @@
 """Compares the proof in `manual/proof` with the code that it is about, line by line, without Coq.
 
-`lines.txt` there has all lines of derivation.py and bptt.py, each followed by the lines of Derivation.v and Bptt.v that
-say the same, with an arrow. The four files have to consist of exactly these lines, except for comments and docstrings.
+`lines.txt` there has all lines of derivation.py and bptt.py, each followed by the lines of Derivation.v and Bptt.v,
+marked with an arrow, that say the same. The four files have to consist of exactly these lines, except for comments and
+docstrings.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ def pairs(texts: dict[str, str]) -> list[tuple[str, str]]:
 
 def listed(lines: str, title: str) -> tuple[str, list[str]]:
     """Return the Python code and the lines of the proof in the part of lines.txt with this title."""
-    part = re.split(r"^(\S+ ⇒ \S+)$", lines, flags=re.M)
-    here = part[part.index(title) + 1].splitlines()
+    parts = re.split(rf"^(\S+ {ARROW}\S+)$", lines, flags=re.M)
+    here = parts[parts.index(title) + 1].splitlines()
     code = [line for line in here if not line.lstrip().startswith(ARROW)]
-    return "\n".join(code), [line.lstrip().removeprefix(ARROW) for line in here if line not in code]
+    proof = [line.lstrip().removeprefix(ARROW) for line in here if line.lstrip().startswith(ARROW)]
+    return "\n".join(code), proof
 
 
 def python_lines(code: str) -> list[str]:

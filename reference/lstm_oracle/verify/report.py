@@ -98,13 +98,14 @@ def certified(verification: Verification) -> Text:
 
 
 def proven() -> Text:
-    """Return what is known of the machine-checked proof on this machine."""
+    """Return whether the proof is of this code, and whether Coq has checked it on this machine."""
     proof = known_proof()
     if proof is None:
         return Text("Proof: not part of this installation; see manual/proof in the repository.")
-    if proof.different:
-        first = next(filter(None, proof.different[0][::-1]))
-        return Text(f"Proof: of other code; {len(proof.different)} lines differ, first {first!r}.", style="bold red")
+    if proof.different:  # which does not change the verdict: it is about the numbers
+        expected, found = proof.different[0]
+        count = f"{len(proof.different)} lines of the proof and the code differ"
+        return Text(f"Not proven: {count}; the first is {found or expected!r}.", style="bold red")
     checked = f"checked by Coq {proof.coq} on this machine" if proof.coq else "not checked on this machine (make proof)"
     return Text(f"Proof for all sizes: its lines are those of the code; {checked}.")
 

@@ -36,7 +36,7 @@ class Row:
     printed: str
     derived: str
     differs: str
-    proven: str
+    in_coq: str
 
     @property
     def arrives(self) -> bool:
@@ -63,7 +63,7 @@ def dsigmoid(y: Array) -> Array:
 def rows() -> dict[int, Row]:
     """Return the rows of the table "All 26" by edge."""
     table = section("All 26").split("\n\n")[0].splitlines()
-    assert table[0] == "| δ | edge | as printed | as derived | differs | proven |"
+    assert table[0] == "| δ | edge | as printed | as derived | differs | in Coq |"
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
     return {n: Row(n, *rest) for n, *rest in ((int(δ.removeprefix("δ")), *rest) for δ, *rest in cells)}
 

@@ -124,14 +124,14 @@ def test_the_picture_shows_every_edge_once_and_marks_the_misprints() -> None:
 
 
 @pytest.mark.parametrize("n", range(1, 27))
-def test_every_row_links_to_the_line_that_is_proven(n: int) -> None:
-    line = linked(rows()[n].proven.removeprefix("[line](").removesuffix(")"))
+def test_every_row_links_to_its_line_in_the_proof(n: int) -> None:
+    line = linked(rows()[n].in_coq.removeprefix("[line](").removesuffix(")"))
     assert line.startswith("let δ := step_deltas " if n in ARRIVING else f"let δ{n} := ")
 
 
 @pytest.mark.parametrize("k", ERRATA.values())
 def test_every_erratum_links_to_its_counterexample(k: int) -> None:
-    target, *_ = re.findall(r"\[Counterexample\]\((.*?)\)", section(f"Erratum {k}"))
+    target, *_ = re.findall(r"\[a counterexample\]\((.*?)\)", section(f"Erratum {k}"))
     assert linked(target).startswith(f"Theorem erratum_{k}_is_wrong ")
 
 
