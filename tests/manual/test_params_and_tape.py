@@ -50,6 +50,11 @@ def test_the_gates_are_side_by_side_in_the_order_f_i_g_o() -> None:
         np.testing.assert_array_equal(gate, getattr(params, name))
 
 
+def test_gates_are_passed_by_name() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Params.from_gates(*(RUN.inputs[name] for name in WEIGHTS))  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("missing", ["b_f", "b_i", "b_g", "b_o"])
 def test_a_missing_bias_is_zero_in_the_dtype_of_the_weights(missing: str) -> None:
     given = {name: RUN.inputs[name].astype(np.float32) for name in WEIGHTS if name != missing}
