@@ -104,8 +104,8 @@ def proven() -> Text:
         return Text("Proof: not part of this installation; see manual/proof in the repository.")
     if proof.different:  # which does not change the verdict: it is about the numbers
         expected, found = proof.different[0]
-        count = f"{len(proof.different)} lines of the proof and the code differ"
-        return Text(f"Not proven: {count}; the first is {found or expected!r}.", style="bold red")
+        first = (found or expected).strip()
+        return Text(f"Not proven: the proof is not of this code, which differs first in {first!r}.", style="bold red")
     checked = f"checked by Coq {proof.coq} on this machine" if proof.coq else "not checked on this machine (make proof)"
     return Text(f"Proof for all sizes: its lines are those of the code; {checked}.")
 
