@@ -35,13 +35,19 @@ def test_a_missing_state_is_zero(missing: set[str]) -> None:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
 
 
-@pytest.mark.parametrize("missing", [{"dh"}, {"dh_T"}, {"dC_T"}, {"dh_T", "dC_T"}])
+@pytest.mark.parametrize("missing", [{"dh"}, {"dh_T"}, {"dC_T"}, {"dh_T", "dC_T"}, {"dh", "dC_T"}, {"dh", "dh_T"}])
 @BACKWARD
 def test_a_missing_upstream_gradient_is_zero(backward: Callable[..., Any], missing: set[str]) -> None:
     tape, given = forward(bptt, RUN), upstream_of(RUN)
     found = backward(tape, **{name: array for name, array in given.items() if name not in missing})
     expected = backward(tape, **given | {name: np.zeros_like(given[name]) for name in missing})
     assert same_bits(blocks(found), blocks(expected))
+
+
+@BACKWARD
+def test_without_any_upstream_gradient_there_is_nothing_to_propagate(backward: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match="dh, dh_T and dC_T are all missing; expected at least one gradient"):
+        backward(forward(bptt, RUN))
 
 
 @pytest.mark.parametrize("sizes", [SIZES, (0, B, D, H)])
