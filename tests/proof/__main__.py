@@ -47,6 +47,7 @@ CHANGES = {
     r"1 - y\b": "1 + y",
     r"exp \(- z\)": "exp z",
     r"if q =\? t": "if t =? q + 1",
+    r"Rtrigo_def\.tanh": "Rtrigo_def.sinh",
 }
 
 

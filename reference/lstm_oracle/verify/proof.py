@@ -24,6 +24,7 @@ from lstm_oracle.verify.proof_lines import PROOF, pairs, sources, without_commen
 THEOREMS = (
     *(f"Correctness.{name}" for name in ("backward_is_the_gradient", "every_entry", "every_edge", "every_loss")),
     *(f"Misprints.erratum_{number}_is_wrong" for number in (1, 2, 3)),
+    "Misprints.erratum_3_spoils_dx_alone",
 )
 # What the classical real numbers of Coq's standard library and of Coquelicot assume.
 ASSUMPTIONS = {
